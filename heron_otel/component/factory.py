@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Factories join a config class and a component; entry points name them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from heron_otel.component.exporter import Exporter
+from heron_otel.component.receiver import Receiver
+
+C = TypeVar("C")
+
+
+class Stability(enum.StrEnum):
+    """OpenTelemetry Collector stability levels."""
+
+    DEVELOPMENT = "development"
+    ALPHA = "alpha"
+    BETA = "beta"
+    STABLE = "stable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverFactory(Generic[C]):
+    """Makes receivers of one type. ``create(id, config)``; ``id`` is ``type[/name]``."""
+
+    type: str
+    config: type[C]
+    create: Callable[[str, C], Receiver]
+    stability: Stability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterFactory(Generic[C]):
+    """Makes exporters of one type. ``create(id, config)``; ``id`` is ``type[/name]``.
+
+    A config class that queues and retries has the fields ``sending_queue``,
+    ``retry_on_failure`` and ``timeout`` of ``exporters/sending.py``.
+    """
+
+    type: str
+    config: type[C]
+    create: Callable[[str, C], Exporter]
+    stability: Stability

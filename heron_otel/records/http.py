@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the native core and ``http/`` yield: HTTP exchanges.
+
+The native core writes these structs as MessagePack arrays, field by field in this order
+(``heron_otel/native/batch.c``); ``array_like`` makes one ``msgspec`` decode yield the records.
+Times are nanoseconds since the Unix epoch, taken from captured packets; ``0`` in a time field
+means that the moment was not observed. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+import msgspec
+
+
+class ExchangeEnd(enum.IntEnum):
+    """Why an exchange was closed."""
+
+    COMPLETE = 0  # both messages reached the end of their framing
+    RESPONSE_CUT = 1  # FIN inside the response
+    RESET = 2  # RST, before or inside the response
+    NO_RESPONSE = 3  # FIN before the first response byte
+    IDLE = 4  # the flow was silent longer than the idle timeout
+    LOST = 5  # a capture gap hid the end of the exchange
+    END_OF_INPUT = 6  # the capture ended inside the exchange
+    LIMIT = 7  # closed to stay inside a limit
+    PROTOCOL = 8  # bytes that are not HTTP/1.x where a message should begin
+    UPGRADED = 9  # 101 or CONNECT 2xx: the connection left HTTP/1.x
+
+
+class BodyFlag(enum.IntFlag):
+    """What is not as the sender wrote it in ``content``."""
+
+    TRUNCATED = 1  # ``content`` or ``runs`` stops at the capture limit
+    CODING_UNSUPPORTED = 2  # ``content`` is still encoded: unknown content coding
+    CODING_CORRUPT = 4  # decoding stopped at broken data; what came before is kept
+    CODING_BOMB = 8  # decoding stopped at the decoded-size or ratio limit
+    INCOMPLETE = 16  # the end of the message framing was never seen
+    GAPPED = 32  # captured with holes; ``lost_bytes`` says how many bytes
+
+
+class HttpRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A request message (RFC 9110, section 9) as captured."""
+
+    method: str
+    target: str
+    version: str  # "1.0" or "1.1"
+    fields: tuple[str, ...]  # name, value, name, value, ...; lower-case names; credentials removed
+    content: bytes  # decoded content, at most the capture limit
+    content_bytes: int  # size of the decoded content before the limit
+    encoded_bytes: int  # size of the content on the wire, transfer coding removed
+    lost_bytes: int  # bytes that the capture missed inside this message
+    flags: int  # BodyFlag
+    started_at_ns: int  # packet with the first byte
+    head_at_ns: int  # packet that completed the head
+    ended_at_ns: int  # packet that completed the message; 0: never
+
+
+class SseRun(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Consecutive Server-Sent Events that are equal but for a few JSON values.
+
+    The ``data`` of event ``i`` is ``parts[0] + v[0][i] + parts[1] + ... + parts[n]``, where
+    ``v[k][i]`` is the next ``lengths[i * n + k]`` bytes of ``values[k]`` and ``n == len(keys)``.
+    A slot is the inside of a JSON string (raw, escapes kept) or a JSON number. A run without
+    slots is one event (``count == 1``) with ``data == parts[0]``.
+    """
+
+    event: str  # the event name, "" if the stream gives none
+    count: int  # events in this run, at least 1
+    parts: tuple[bytes, ...]  # len(keys) + 1 literal pieces
+    keys: tuple[str, ...]  # name of the JSON object member whose value the slot is
+    strings: int  # bit k is set when slot k is a string, clear when it is a number
+    values: tuple[bytes, ...]  # per slot, the values of all events one after another
+    lengths: bytes  # uint32, native byte order, count * len(keys)
+
+    def iter_data(self) -> Iterator[bytes]:
+        """Yield the ``data`` of every event of the run, byte for byte."""
+        slots = len(self.keys)
+        if slots == 0:
+            for _ in range(self.count):
+                yield self.parts[0]
+            return
+        lengths = memoryview(self.lengths).cast("I")
+        ends = [0] * slots
+        for index in range(self.count):
+            pieces = [self.parts[0]]
+            for slot in range(slots):
+                start = ends[slot]
+                ends[slot] = start + lengths[index * slots + slot]
+                pieces.append(self.values[slot][start : ends[slot]])
+                pieces.append(self.parts[slot + 1])
+            yield b"".join(pieces)
+
+
+class HttpResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A final response message (RFC 9110, section 15) as captured."""
+
+    status_code: int
+    version: str
+    fields: tuple[str, ...]
+    content: bytes  # decoded content; empty when the content went into ``runs``
+    content_bytes: int
+    encoded_bytes: int
+    lost_bytes: int
+    flags: int  # BodyFlag
+    started_at_ns: int  # first byte of the final response
+    head_at_ns: int
+    content_at_ns: int  # first content byte; 0: none
+    ended_at_ns: int  # packet that completed the message; last data seen when INCOMPLETE
+    interim: int  # 1xx responses before the final one
+    runs: tuple[SseRun, ...]  # text/event-stream content, in order
+    event_times: bytes  # int64 ns, native byte order, one per event of all ``runs``
+
+
+class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """One request with its response, if any, on one connection.
+
+    ``flow_id`` is the frame number (from 1) of the first packet of the connection; together
+    with ``index`` it names the exchange within one input. ``request_seq`` is the TCP sequence
+    number of the first request byte: with the endpoints and ``request.started_at_ns`` it names
+    the exchange in every capture of the same packets.
+    """
+
+    flow_id: int
+    index: int  # exchanges before this one on the connection
+    emitted_frame: int  # frame being processed when this record was made; orders shards
+    emitted_at_ns: int  # event clock then; never decreases
+    client_address: str
+    client_port: int
+    server_address: str
+    server_port: int
+    request_seq: int
+    end: int  # ExchangeEnd
+    request: HttpRequest | None  # None only between core and ``http/``, see HttpExchangeStarted
+    response: HttpResponse | None
+
+
+class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
+    """A request that is complete and still waits for the end of its response.
+
+    Made when the exchange is still open ``announce_after_ns`` of event time after its request
+    ended; the core then leaves ``request`` out of the HttpExchange and ``http/`` puts it back.
+    """
+
+    flow_id: int
+    index: int
+    emitted_frame: int
+    emitted_at_ns: int
+    client_address: str
+    client_port: int
+    server_address: str
+    server_port: int
+    request_seq: int
+    request: HttpRequest
+
+
+HttpRecord = HttpExchangeStarted | HttpExchange
+
+
+def field_value(fields: tuple[str, ...], name: str) -> str | None:
+    """Return the first value of the field ``name`` (lower case), or None."""
+    for index in range(0, len(fields), 2):
+        if fields[index] == name:
+            return fields[index + 1]
+    return None

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``telemetry/`` yields: spans, ready to leave. Redaction is done."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from heron_otel.records.wire import Message
+
+AttributeValue = str | bool | int | float | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
+Attributes = Mapping[str, AttributeValue]
+
+
+class SpanKind(enum.IntEnum):
+    """OTLP span kinds that we use."""
+
+    INTERNAL = 1
+    CLIENT = 3
+
+
+class StatusCode(enum.IntEnum):
+    """OTLP status codes."""
+
+    UNSET = 0
+    OK = 1
+    ERROR = 2
+
+
+class SpanEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event inside a span."""
+
+    name: str
+    time_unix_nano: int
+    attributes: Attributes = {}
+
+
+class SpanLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link to another span; ids in lower-case hex."""
+
+    trace_id: str
+    span_id: str
+    attributes: Attributes = {}
+
+
+class SpanContent(msgspec.Struct, frozen=True, kw_only=True):
+    """Captured content of a span after the capture policy.
+
+    Exporters that put content on spans write each as one JSON string attribute:
+    ``gen_ai.input.messages``, ``gen_ai.output.messages``, ``gen_ai.system_instructions``,
+    ``gen_ai.tool.definitions``. The store keeps messages by digest.
+    """
+
+    input_messages: tuple[Message, ...] = ()
+    output_messages: tuple[Message, ...] = ()
+    system_instructions: bytes | None = None  # JSON array of parts
+    tool_definitions: bytes | None = None  # JSON array
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """One span (OTLP trace.proto). Ids are lower-case hex, times ns since the Unix epoch."""
+
+    trace_id: str  # 32 hex
+    span_id: str  # 16 hex
+    parent_span_id: str  # 16 hex, "" for a root
+    name: str
+    kind: SpanKind
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+    status_code: StatusCode = StatusCode.UNSET
+    status_message: str = ""
+    attributes: Attributes
+    content: SpanContent | None = None
+    events: tuple[SpanEvent, ...] = ()
+    links: tuple[SpanLink, ...] = ()
+    resource: Attributes  # same object for spans of one service, so exporters can group by id()
+
+
+class HttpRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts of the HTTP exchange behind a call span, for the store's ``heron_exchanges``."""
+
+    trace_id: str
+    span_id: str
+    started_at_ns: int
+    method: str
+    target: str  # credentials in the query removed
+    status_code: int | None
+    request_fields: tuple[str, ...]
+    response_fields: tuple[str, ...]
+    request_bytes: int
+    response_bytes: int
+    client_address: str
+    client_port: int
+    server_address: str
+    server_port: int
+    end: str  # name of the ExchangeEnd, lower case
+
+
+class TelemetryBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes to exporters in one hand-over."""
+
+    spans: tuple[Span, ...] = ()
+    exchanges: tuple[HttpRow, ...] = ()
+    open_turns: tuple[Span, ...] = ()  # provisional root spans; only the store takes them

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``wire/`` yields: LLM calls, independent of the provider's JSON.
+
+Messages have the shape of the GenAI semantic conventions (message JSON schemas of
+``gen_ai.input.messages`` and ``gen_ai.output.messages``). A value that was not on the wire is
+``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from heron_otel.records.http import HttpExchange
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message in GenAI form, with its serialised form made once.
+
+    ``json`` is the UTF-8 JSON object ``{"role": ..., "parts": [...]}`` with a fixed member
+    order, ``digest`` its BLAKE2b-128 in hex: equal messages have equal digests.
+    """
+
+    role: str  # system, user, assistant, tool, or the provider's own word
+    parts: tuple[dict[str, Json], ...]  # part objects of the convention, each with "type"
+    json: bytes
+    digest: str
+
+
+class MessageList(Protocol):
+    """The messages of a request, normalised on first use.
+
+    One wire item can give several messages (an Anthropic user item with a tool result and a
+    text gives a ``tool`` and a ``user`` message), so access is by wire item.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of wire items."""
+
+    def at(self, index: int) -> tuple[Message, ...]:
+        """Return the messages of wire item ``index``; negative indexes count from the end."""
+
+    def raw(self, index: int) -> bytes:
+        """Return the JSON text of wire item ``index`` as captured."""
+
+    def __iter__(self) -> Iterator[Message]:
+        """Yield all messages in order."""
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call in a response, or found in the history of a request."""
+
+    id: str | None
+    name: str
+    arguments: Json  # parsed when the text is JSON, else the text; {} when absent
+    arguments_bytes: int  # size of the JSON text
+    server_side: bool = False  # run by the provider, not by the client
+    completed_at_ns: int | None = None  # when its block closed in the stream
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts, comparable across providers (GenAI conventions)."""
+
+    input_tokens: int | None = None  # total, cached and cache-written tokens included
+    output_tokens: int | None = None  # total, reasoning included
+    cache_read_tokens: int | None = None  # part of input_tokens
+    cache_write_tokens: int | None = None  # part of input_tokens
+    reasoning_tokens: int | None = None  # part of output_tokens
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    estimated: bool = False
+
+
+class CallError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a call failed."""
+
+    type: str  # error.type: provider's error type, else HTTP status, else a class of ours
+    message: str | None = None
+
+
+class LlmRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked. ``parameters`` has gen_ai attribute suffixes as names."""
+
+    model: str | None
+    stream: bool
+    messages: MessageList
+    system_instructions: tuple[dict[str, Json], ...] = ()  # parts; from outside the messages
+    tools: tuple[dict[str, Json], ...] | None = None  # gen_ai.tool.definitions; None: no member
+    tool_names: tuple[str, ...] = ()
+    parameters: Mapping[str, Json] = {}  # "temperature", "max_tokens", "top_p", "seed", ...
+    metadata: Mapping[str, Json] = {}  # provider words kept: user, metadata, service_tier, ...
+
+
+class LlmResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """What was answered, whole or as far as it came."""
+
+    id: str | None = None
+    model: str | None = None
+    messages: tuple[Message, ...] = ()  # one per choice, in provider order
+    text: str = ""  # visible text of choice 0
+    tool_calls: tuple[ToolCall, ...] = ()  # of choice 0
+    stop_reasons: tuple[str | None, ...] = ()  # provider's words, one per choice
+    finish_reasons: tuple[str, ...] = ()  # stop, length, content_filter, tool_call, error, ...
+    usage: Usage | None = None
+    metadata: Mapping[str, Json] = {}  # service_tier, system_fingerprint, ...
+
+
+class CallTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Moments of a call, ns since the Unix epoch; None was not observed."""
+
+    started_at_ns: int  # first request byte
+    request_ended_at_ns: int  # last request byte seen
+    first_byte_at_ns: int | None  # first byte of the final response
+    first_token_at_ns: int | None  # first content delta, streams only
+    last_token_at_ns: int | None  # last content delta, streams only
+    ended_at_ns: int  # last response byte; for cut calls the last moment anything was seen
+    chunk_times_ns: tuple[int, ...] = ()  # capture time of every content delta
+
+
+class LlmCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One LLM request with what came back."""
+
+    key: str  # 32 hex; equal for the same packets in any capture
+    wire_api: str  # openai-chat, anthropic-messages, ...
+    operation: str  # gen_ai.operation.name
+    provider: str  # gen_ai.provider.name
+    exchange: HttpExchange  # request present; credentials removed
+    source: str  # receiver id, such as pcap/replay
+    request: LlmRequest
+    response: LlmResponse | None  # None: no usable response byte
+    timing: CallTiming
+    error: CallError | None
+    complete: bool  # False: cut, gapped or truncated; see exchange.end and flags
+
+
+class LlmCallStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A call whose request is understood and whose response is not over yet."""
+
+    key: str
+    wire_api: str
+    operation: str
+    provider: str
+    source: str
+    emitted_at_ns: int
+    started_at_ns: int
+    request: LlmRequest
+    fields: tuple[str, ...]  # of the HTTP request
+    client_address: str
+    client_port: int
+    server_address: str
+    server_port: int
+
+
+LlmRecord = LlmCallStarted | LlmCall
