@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cost per packet and per call, on generated captures, against floors."""

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A slow, plain second opinion: capture file to HTTP exchanges in pure Python.
+
+It shares no code with the native core. It takes classic pcap with Ethernet, IPv4 and TCP whose
+connections begin with a SYN and lose nothing, and HTTP/1.1 without content codings; within that it
+says what every exchange and every Server-Sent Event is, and when.
+"""
+
+from __future__ import annotations
+
+import bisect
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from heron_otel.records.http import HttpExchange, HttpRequest, HttpResponse
+
+SENSITIVE = {"authorization", "x-api-key"}
+
+Endpoint = tuple[str, int]
+Event = tuple[str, bytes, int]  # event name, data, time in ns
+
+
+@dataclass(frozen=True)
+class SeenMessage:
+    """One message: start line, fields, content and the moments of its bytes."""
+
+    start: tuple[str, ...]
+    fields: tuple[str, ...]
+    content: bytes
+    started_at_ns: int
+    head_at_ns: int
+    ended_at_ns: int
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeenExchange:
+    """What the oracle and the product must agree on."""
+
+    client: Endpoint
+    server: Endpoint
+    request: SeenMessage
+    response: SeenMessage
+
+
+@dataclass
+class _Stream:
+    """In-order bytes of one direction, with the time at which each byte could be read."""
+
+    next_seq: int | None = None
+    data: bytearray = field(default_factory=bytearray)
+    ends: list[int] = field(default_factory=list)  # end offset of each delivery
+    times: list[int] = field(default_factory=list)
+    early: dict[int, bytes] = field(default_factory=dict)  # relative offset -> payload
+
+    def add(self, seq: int, payload: bytes, at_ns: int) -> None:
+        assert self.next_seq is not None
+        ahead = (seq - self.next_seq + 0x8000_0000) % 0x1_0000_0000 - 0x8000_0000
+        offset = len(self.data) + ahead
+        if offset not in self.early or len(self.early[offset]) < len(payload):
+            self.early[offset] = payload
+        while True:
+            ready = [at for at in self.early if at <= len(self.data)]
+            if not ready:
+                return
+            for at in sorted(ready):
+                piece = self.early.pop(at)[len(self.data) - at :]
+                if piece:
+                    self.data += piece
+                    self.next_seq = (self.next_seq + len(piece)) % 0x1_0000_0000
+                    self.ends.append(len(self.data))
+                    self.times.append(at_ns)
+
+    def time_of(self, offset: int) -> int:
+        """Return when the byte at ``offset`` could be read."""
+        return self.times[bisect.bisect_right(self.ends, offset)]
+
+
+def _packets(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as file:
+        magic, *_ = struct.unpack("<IHHiIII", file.read(24))
+        scale = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}[magic]
+        while header := file.read(16):
+            seconds, fraction, caplen, _ = struct.unpack("<IIII", header)
+            yield seconds * 1_000_000_000 + fraction * scale, file.read(caplen)
+
+
+def _read_line(stream: _Stream, at: int) -> tuple[bytes, int]:
+    end = stream.data.index(b"\r\n", at)
+    return bytes(stream.data[at:end]), end + 2
+
+
+def _content(stream: _Stream, at: int, fields: dict[str, str]) -> tuple[bytes, list[int], int]:
+    """Return content, the stream offset of every content byte, and the end of the message."""
+    if fields.get("transfer-encoding") == "chunked":
+        content, offsets = bytearray(), []
+        while True:
+            line, at = _read_line(stream, at)
+            size = int(line.split(b";")[0], 16)
+            content += stream.data[at : at + size]
+            offsets += range(at, at + size)
+            at += size
+            if size == 0:
+                while line:
+                    line, at = _read_line(stream, at)
+                return bytes(content), offsets, at
+            at += 2
+    size = int(fields.get("content-length", "0"))
+    return bytes(stream.data[at : at + size]), list(range(at, at + size)), at + size
+
+
+def _events(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event, ...]:
+    events: list[Event] = []
+    name, data = "", []
+    at = 0
+    while at < len(content):
+        end = content.index(b"\n", at)
+        line = content[at:end].removesuffix(b"\r")
+        at = end + 1
+        if line:
+            key, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if key == b"event":
+                name = value.decode()
+            elif key == b"data":
+                data.append(value)
+        elif data or name:
+            events.append((name, b"\n".join(data), stream.time_of(offsets[end])))
+            name, data = "", []
+    return tuple(events)
+
+
+def _messages(stream: _Stream) -> Iterator[SeenMessage]:
+    at = 0
+    while at < len(stream.data):
+        begin = at
+        line, at = _read_line(stream, at)
+        start = tuple(line.decode().split(" ", 2))
+        pairs: list[str] = []
+        while True:
+            line, at = _read_line(stream, at)
+            if not line:
+                break
+            key, _, value = line.decode().partition(":")
+            key, value = key.lower(), value.strip()
+            if key in SENSITIVE:
+                scheme, space, _ = value.partition(" ")
+                value = f"{scheme} ***" if space else "***"
+            pairs += (key, value)
+        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        head_end = at
+        content, offsets, at = _content(stream, at, fields)
+        stream_type = fields.get("content-type", "").startswith("text/event-stream")
+        yield SeenMessage(
+            start=start,
+            fields=tuple(pairs),
+            content=b"" if stream_type else content,
+            started_at_ns=stream.time_of(begin),
+            head_at_ns=stream.time_of(head_end - 1),
+            ended_at_ns=stream.time_of(at - 1),
+            events=_events(stream, content, offsets) if stream_type else (),
+        )
+
+
+def read_exchanges(path: Path) -> list[SeenExchange]:
+    """Return the exchanges of a capture, sorted by the time of their requests."""
+    streams: dict[tuple[Endpoint, Endpoint], _Stream] = {}
+    clients: list[tuple[Endpoint, Endpoint]] = []
+    for at_ns, frame in _packets(path):
+        ip = frame[14:]
+        total = struct.unpack(">H", ip[2:4])[0]
+        tcp = ip[(ip[0] & 15) * 4 : total]
+        ports = struct.unpack(">HH", tcp[:4])
+        seq = struct.unpack(">I", tcp[4:8])[0]
+        source = (".".join(map(str, ip[12:16])), ports[0])
+        target = (".".join(map(str, ip[16:20])), ports[1])
+        payload = bytes(tcp[(tcp[12] >> 4) * 4 :])
+        stream = streams.setdefault((source, target), _Stream())
+        if tcp[13] & 2:
+            stream.next_seq = (seq + 1) % 0x1_0000_0000
+            if not tcp[13] & 16:
+                clients.append((source, target))
+        if payload:
+            stream.add(seq, payload, at_ns)
+    exchanges = [
+        SeenExchange(client, server, request, response)
+        for client, server in clients
+        for request, response in zip(
+            _messages(streams[client, server]), _messages(streams[server, client]), strict=True
+        )
+    ]
+    return sorted(exchanges, key=lambda item: (item.request.started_at_ns, item.client))
+
+
+def _seen(message: HttpRequest | HttpResponse, start: tuple[str, ...]) -> SeenMessage:
+    events: tuple[Event, ...] = ()
+    if isinstance(message, HttpResponse):
+        times = iter(memoryview(message.event_times).cast("q"))
+        events = tuple(
+            (run.event, data, next(times)) for run in message.runs for data in run.iter_data()
+        )
+    return SeenMessage(
+        start=start,
+        fields=message.fields,
+        content=message.content,
+        started_at_ns=message.started_at_ns,
+        head_at_ns=message.head_at_ns,
+        ended_at_ns=message.ended_at_ns,
+        events=events,
+    )
+
+
+def as_seen(exchange: HttpExchange) -> SeenExchange:
+    """Return what the product saw in the oracle's terms."""
+    request, response = exchange.request, exchange.response
+    assert request is not None
+    assert response is not None
+    return SeenExchange(
+        client=(exchange.client_address, exchange.client_port),
+        server=(exchange.server_address, exchange.server_port),
+        request=_seen(request, (request.method, request.target, f"HTTP/{request.version}")),
+        response=_seen(response, (f"HTTP/{response.version}", str(response.status_code), "OK")),
+    )
