@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ground truth of one exchange: what the scripted server sent, as it sent it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from tests.support.llm_answers import Json, Tokens, ToolUse
+from tests.support.llm_render import Event
+
+CREDENTIALS = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
+
+
+def logged_fields(names: Sequence[str], fields: dict[str, str]) -> dict[str, str]:
+    """Return the request fields with their names as written and without credentials."""
+    return {
+        name: "[removed]" if name.lower() in CREDENTIALS else fields[name.lower()] for name in names
+    }
+
+
+class Sent:
+    """Write what is sent into the log entry of an exchange."""
+
+    def __init__(self, entry: dict[str, Json]) -> None:
+        self._entry = entry
+        entry |= {
+            "status": None,
+            "stream": None,
+            "response_id": None,
+            "response_model": None,
+            "choices": [],
+            "tokens": None,
+            "error": None,
+            "events": 0,
+            "ended": False,
+            "first_byte_at_ns": None,
+            "first_token_at_ns": None,
+            "last_token_at_ns": None,
+            "finished_at_ns": None,
+            "outcome": None,
+        }
+
+    def begin(self, response_id: str, model: str, choices: int) -> None:
+        """Note the answer that follows; its id and model count as sent with the first event."""
+        self._identity = (response_id, model)
+        self._entry["choices"] = [
+            {"text": "", "reasoning": "", "refusal": "", "tool_calls": [], "stop_reason": None}
+            for _ in range(choices)
+        ]
+
+    def head(self, status: int, *, stream: bool) -> None:
+        """The response head is out."""
+        self._entry["status"] = status
+        self._entry["stream"] = stream
+        self._entry["first_byte_at_ns"] = time.time_ns()
+
+    def failed(self, status: int, kind: str, message: str) -> None:
+        """An error response follows."""
+        self._entry["error"] = {"type": kind, "message": message, "status": status}
+
+    def event(self, event: Event, *, stream: bool) -> None:
+        """``event`` is out; a response that is not streamed is logged by the same events."""
+        entry = self._entry
+        entry["events"] += 1
+        entry["response_id"], entry["response_model"] = self._identity
+        if stream and event.is_token:
+            now = time.time_ns()
+            entry["first_token_at_ns"] = entry["first_token_at_ns"] or now
+            entry["last_token_at_ns"] = now
+        for effect in event.effects:
+            choice = entry["choices"][effect.choice]
+            match effect.kind, effect.value:
+                case ("text" | "reasoning" | "refusal") as kind, str(text):
+                    choice[kind] += text
+                case "tool", ToolUse() as tool:
+                    call = {"id": tool.id, "name": tool.name, "arguments": ""}
+                    choice["tool_calls"].append(call | {"server_side": tool.server_side})
+                case "arguments", (str(id_), str(text)):
+                    (call,) = (call for call in choice["tool_calls"] if call["id"] == id_)
+                    call["arguments"] += text
+                case "stop", str(reason):
+                    choice["stop_reason"] = reason
+                case "usage", Tokens() as tokens:
+                    entry["tokens"] = {
+                        name: getattr(tokens, name) for name in Tokens.__dataclass_fields__
+                    }
+                case "error", dict(error):
+                    entry["error"] = error | {"status": None}
+                case "end", _:
+                    entry["ended"] = True
+
+    def finish(self, outcome: str) -> None:
+        """Nothing more is sent: complete, cut_fin, cut_rst or client_closed."""
+        self._entry["outcome"] = outcome
+        self._entry["finished_at_ns"] = time.time_ns()
+
+
+def read_log(text: str) -> list[dict[str, Json]]:
+    """Return the entries of a log written as JSON lines."""
+    return [json.loads(line) for line in text.splitlines()]
