@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""component."""
+"""Factories, registry, lifecycle and health of components."""

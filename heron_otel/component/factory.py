@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class ReceiverFactory(Generic[C]):
     """Makes receivers of one type. ``create(id, config)``; ``id`` is ``type[/name]``."""
 
     type: str
-    config: type[C]
+    config: builtins.type[C]
     create: Callable[[str, C], Receiver]
     stability: Stability
 
@@ -42,6 +43,15 @@ class ExporterFactory(Generic[C]):
     """
 
     type: str
-    config: type[C]
+    config: builtins.type[C]
     create: Callable[[str, C], Exporter]
+    stability: Stability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorFactory(Generic[C]):
+    """Names the settings of a processor; the pipeline applies them where they belong."""
+
+    type: str
+    config: builtins.type[C]
     stability: Stability

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""config."""
+"""YAML to frozen dataclasses: loading, merging, ``${env:NAME}``, problems with their paths."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pipeline."""
+"""The stage graph: analysis chain, merge of shards, bounded hand-over to exporters."""

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of ``heron-otel``: finds the subcommand, turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from heron_otel import __version__
+from heron_otel.errors import ConfigError, HeronError, UsageError
+
+# In the order of --help. A command is imported only when it is asked for: decode must not pay
+# for gRPC or the store client.
+COMMANDS = (
+    "run",
+    "decode",
+    "replay",
+    "calls",
+    "turns",
+    "sessions",
+    "tools",
+    "store",
+    "validate",
+    "components",
+    "print-config",
+    "doctor",
+)
+
+DONE = 0
+FAILED = 1
+BAD_USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+DESCRIPTION = """\
+Watch LLM traffic from outside and turn it into OpenTelemetry traces.
+Results go to standard output, progress and logs to standard error.
+Exit status: 0 done, 1 failed, 2 bad usage or configuration."""
+
+EXAMPLES = """\
+examples:
+  heron-otel decode capture.pcap                 spans as JSON lines
+  heron-otel replay capture.pcap                 into the embedded store, then a summary
+  heron-otel turns --format json                 what the store holds
+  heron-otel run --config otelcol-config.yaml    the agent"""
+
+
+def parser_for(commands: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser with the given subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="heron-otel",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"heron-otel {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands:
+        module = importlib.import_module(f"heron_otel.cli.{command.replace('-', '_')}")
+        module.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    known = [arguments[0]] if arguments and arguments[0] in COMMANDS else list(COMMANDS)
+    try:
+        namespace = parser_for(known).parse_args(arguments)
+        status: int = namespace.run(namespace)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has seen enough. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ConfigError as error:
+        for problem in error.problems:
+            _complain(problem)
+        return BAD_USAGE
+    except UsageError as error:
+        _complain(str(error))
+        return BAD_USAGE
+    except HeronError as error:
+        _complain(str(error))
+        return FAILED
+    return status
+
+
+def _complain(message: str) -> None:
+    line = " ".join(message.splitlines())
+    print(f"heron-otel: {line}", file=sys.stderr)
