@@ -88,7 +88,9 @@ struct core_limits {
 	X(events)                                                                                  \
 	X(event_runs)                                                                              \
 	X(event_limit)                                                                             \
-	X(event_comments)
+	X(event_comments)                                                                          \
+	/* batch.c */                                                                              \
+	X(records_dropped) /* out of memory or over BATCH_MAX_BYTES */
 
 #define CORE_COUNTER_FIELD(name) uint64_t name;
 struct core_counters {
@@ -117,7 +119,7 @@ void core_advance(struct core *core, uint64_t now_ns);
 /* End of input: closes every flow, in the order of their first packets. */
 void core_finish(struct core *core);
 
-/* Records made since the last core_batch_clear(): a sequence of MessagePack values. */
+/* Records made since the last core_batch_clear(): one MessagePack array, or nothing at all. */
 size_t core_batch_size(const struct core *core);
 const uint8_t *core_batch_data(const struct core *core);
 void core_batch_clear(struct core *core);

@@ -9,7 +9,21 @@
 
 #include "core.h"
 
-/* What all connections of one core share; owned by core.c. */
+#define SENSITIVE_NAMES 128
+
+/* Names beyond SENSITIVE_NAMES still count: then the whole text is searched. */
+struct sensitive_names {
+	bool ready;
+	bool overflow;
+	uint32_t count;
+	uint64_t lengths; /* bit n: some name has n bytes (n & 63) */
+	struct {
+		const char *name;
+		size_t len;
+	} names[SENSITIVE_NAMES];
+};
+
+/* What all connections of one core share; owned by core.c, zeroed before its members are set. */
 struct core_shared {
 	struct core_limits limits;
 	struct core_counters counters;
@@ -17,7 +31,8 @@ struct core_shared {
 	uint64_t buffered_bytes;	/* all heap held for flows and exchanges */
 	uint64_t frame;			/* number of the packet being processed, from 1 */
 	uint64_t now_ns;		/* event clock */
-	const char *sensitive_fields;
+	const char *sensitive_fields;	/* lower case, one per line; NULL: none */
+	struct sensitive_names sensitive; /* index of sensitive_fields; zero until first used */
 };
 
 struct connection_identity {
@@ -42,7 +57,10 @@ struct http1;
 struct http1 *http1_new(struct core_shared *shared, const struct connection_identity *identity);
 /* Endpoint @side sent the SYN; without this the first request line decides. */
 void http1_set_client(struct http1 *http, int side);
-/* @side sent @len bytes, the first with TCP sequence number @seq (raw, wraps). */
+/*
+ * @side sent @len bytes, the first with TCP sequence number @seq (raw, wraps). @ts_ns is the
+ * capture time of the packet that carried them, also when they were held for an earlier hole.
+ */
 void http1_data(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, const uint8_t *data,
 		size_t len);
 /* The next @missing bytes of @side were not captured. */
@@ -56,7 +74,7 @@ void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why
 void http1_tick(struct http1 *http);
 /* A request or response is outstanding: exchange_idle_ns applies instead of flow_idle_ns. */
 bool http1_waiting(const struct http1 *http);
-/* Frees without emitting; call http1_end() first. */
+/* Frees without emitting; call http1_end() first. NULL is fine. */
 void http1_free(struct http1 *http);
 
 #endif
