@@ -92,7 +92,9 @@ class Sent:
                     entry["ended"] = True
 
     def finish(self, outcome: str) -> None:
-        """Nothing more is sent: complete, cut_fin, cut_rst or client_closed."""
+        """Nothing more is sent: complete, cut_fin, cut_rst or client_closed; the first counts."""
+        if self._entry["outcome"] is not None:
+            return
         self._entry["outcome"] = outcome
         self._entry["finished_at_ns"] = time.time_ns()
 

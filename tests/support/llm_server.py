@@ -360,7 +360,6 @@ class _Connection:
     def _cut(self, delivery: Delivery, sent: Sent) -> bool:
         match delivery.cut:
             case "rst":
-                self._wait_until_read()
                 self._reset()
             case "hang":
                 self._wait_for_close(reset=False)
@@ -371,13 +370,8 @@ class _Connection:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
-    def _wait_until_read(self) -> None:
-        """Give the client's reads a moment: a reset throws away what it has not read yet."""
-        time.sleep(0.05)
-
     def _wait_for_close(self, *, reset: bool) -> None:
         if reset:
-            self._wait_until_read()
             self._reset()
             return
         ready, _, _ = select.select([self._socket], [], [], SOCKET_TIMEOUT_S)

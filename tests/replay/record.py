@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Record the replay cases again: SDK clients, a scripted server, a capture, a private network.
+
+Run ``python -m tests.replay.record`` as root for all cases, or with case names for some. Each case
+folder gets its capture, ``server.jsonl`` (what the server saw and sent) and ``README.md``;
+``expected.jsonl`` is written by ``pytest tests/replay --bless``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import struct
+import sys
+import textwrap
+from pathlib import Path
+
+import anthropic
+import openai
+import zstandard
+
+from tests.replay.scenarios import anthropic_calls, faults, openai_calls, transport, workday
+from tests.replay.scenarios.scenario import Scenario
+from tests.support.capture import capture
+from tests.support.captures import pcapng
+from tests.support.llm_server import LlmServer
+from tests.support.netns import private_network
+from tests.support.packets import Packet
+
+CASES = Path(__file__).parent / "cases"
+PORT = 8080  # the network is our own, so every port is free
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for module in (openai_calls, anthropic_calls, faults, transport, workday)
+    for scenario in module.SCENARIOS
+}
+
+
+def record(scenario: Scenario, folder: Path) -> Path:
+    """Run ``scenario`` and write its capture and log into ``folder``; return the capture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = folder / "input.recorded"
+    with private_network(scenario.mtu):
+        server = LlmServer(
+            scenario.script(), name=scenario.name, address=scenario.address, port=PORT
+        )
+        with capture(raw, nanoseconds=scenario.nanoseconds), server:
+            scenario.drive(server.url)
+    server.write_log(folder / "server.jsonl")
+    path = folder / scenario.file
+    path.write_bytes(in_format(raw.read_bytes(), scenario.file))
+    raw.unlink()
+    return path
+
+
+def in_format(pcap: bytes, file: str) -> bytes:
+    """Return a little-endian classic capture in the format that the file name says."""
+    data = pcap
+    if ".pcapng" in file:
+        data = pcapng(packets(pcap))
+    if file.endswith(".gz"):
+        return gzip.compress(data, mtime=0)
+    if file.endswith(".zst"):
+        return zstandard.ZstdCompressor(level=12).compress(data)
+    return data
+
+
+def packets(pcap: bytes) -> list[Packet]:
+    """Return the packets of a little-endian classic capture."""
+    magic, linktype = struct.unpack_from("<I16xI", pcap)
+    unit_ns = 1 if magic == 0xA1B23C4D else 1000
+    found: list[Packet] = []
+    offset = 24
+    while offset < len(pcap):
+        seconds, rest, caplen, orig_len = struct.unpack_from("<IIII", pcap, offset)
+        offset += 16
+        data = pcap[offset : offset + caplen]
+        offset += caplen
+        ts_ns = seconds * 1_000_000_000 + rest * unit_ns
+        found.append(Packet(ts_ns=ts_ns, data=data, orig_len=orig_len, linktype=linktype))
+    return found
+
+
+def readme(scenario: Scenario) -> str:
+    """Return the README of a case."""
+    where = f"Server {scenario.address}:{PORT}"
+    if scenario.mtu:
+        where += f", MTU {scenario.mtu} bytes"
+    parts = [
+        f"# {scenario.name}",
+        textwrap.fill(scenario.about, 96),
+        textwrap.fill(
+            f"Recorded by `python -m tests.replay.record {scenario.name}` with openai "
+            f"{openai.__version__} and anthropic {anthropic.__version__} against the scripted "
+            f"server of `tests/support/llm_server.py` in a network namespace of its own. {where}. "
+            "Prompts, answers and keys are made up; no text of a vendor is in here. "
+            "`server.jsonl` is what the server received and sent.",
+            96,
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Record the named cases, or all."""
+    parser = argparse.ArgumentParser(description="Record replay cases again.")
+    parser.add_argument("case", nargs="*", choices=[[], *SCENARIOS], help="default: all")
+    parser.add_argument("--out", type=Path, default=CASES, help="folder of the cases")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        print("record: a network namespace needs root", file=sys.stderr)
+        return 1
+    for name in arguments.case or SCENARIOS:
+        scenario = SCENARIOS[name]
+        path = record(scenario, arguments.out / name)
+        (path.parent / "README.md").write_text(readme(scenario), encoding="utf-8")
+        print(f"{path}: {path.stat().st_size} bytes", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
