@@ -64,6 +64,8 @@ struct core_limits {
 	X(gap_bytes)                                                                               \
 	X(keepalive_probes)                                                                        \
 	X(stray_segments) /* out of any plausible window */                                        \
+	X(unowned_segments) /* no payload, no known flow */                                        \
+	X(clock_jumps) /* absurd packet times that the event clock did not follow */               \
 	/* http1.c */                                                                              \
 	X(requests)                                                                                \
 	X(responses)                                                                               \

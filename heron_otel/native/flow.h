@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections of one core: the table that finds them, the lists that time them out, and the state
+ * of the two directions of each. Everything here runs on the event clock.
+ */
+#ifndef HERON_FLOW_H
+#define HERON_FLOW_H
+
+#include "http1.h"
+#include "segment.h"
+
+#define TICK_NS 100000000ull /* granularity of every timer below */
+
+/* Both endpoints; the lower (address, port) is endpoint 0. Unused bytes are 0. */
+struct flow_key {
+	uint64_t address[2][2];
+	uint16_t port[2];
+	uint32_t family;
+};
+
+/* Bytes that arrived before the bytes in front of them. */
+struct chunk {
+	struct chunk *next;
+	struct chunk *prev;
+	uint64_t offset;
+	uint64_t ts_ns;
+	uint64_t arrived_ns; /* event clock */
+	uint32_t len;	     /* on the wire */
+	uint32_t caplen;     /* kept in data */
+	uint8_t data[];
+};
+
+/*
+ * One direction. Offsets count stream bytes from the first one seen; they never wrap, unlike
+ * sequence numbers: offset and next_seq name the same byte, the next one to be delivered.
+ */
+struct direction {
+	uint32_t next_seq;
+	uint32_t base_seq; /* of offset 0 */
+	uint64_t offset;
+	uint64_t acked;	      /* highest offset the peer acknowledged */
+	uint64_t evidence;    /* acked past a hole up to here ... */
+	uint64_t evidence_ns; /* ... since then (event clock) */
+	uint64_t fin;	      /* offset of the FIN */
+	uint64_t fin_ts_ns;
+	uint64_t fin_arrived_ns;
+	struct chunk *first; /* sorted, disjoint, all past offset */
+	struct chunk *last;
+	uint64_t held_bytes;
+	uint32_t stray_seq; /* where the next segment begins if the last one was no stray */
+	bool stray;
+	bool synced; /* next_seq is known */
+	bool doubted; /* evidence and evidence_ns are set */
+	bool has_fin;
+	bool ended; /* FIN delivered */
+};
+
+/* Lists are ordered by the tick of the last packet; each has one timeout. */
+enum flow_list {
+	LIST_CLOSED,  /* only absorbs late copies of old packets */
+	LIST_OPENING, /* no payload yet */
+	LIST_IDLE,
+	LIST_WAITING, /* http1_waiting() */
+	LISTS,
+};
+
+struct flow {
+	struct flow_key key;
+	uint64_t id; /* frame number of the first packet */
+	uint64_t tick; /* of the last packet */
+	struct http1 *http; /* from the first payload on */
+	struct flow *newer; /* in list */
+	struct flow *older;
+	struct flow *service_next;
+	struct flow *service_prev;
+	uint64_t hash;
+	uint8_t list; /* enum flow_list */
+	int8_t client; /* side that sent the SYN; -1 unknown */
+	bool in_service;
+	bool due;
+	struct direction direction[2];
+};
+
+struct flow_slot {
+	uint64_t hash;
+	struct flow *flow; /* NULL: empty */
+};
+
+struct flow_table {
+	struct flow_slot *slots; /* open addressing, linear probing */
+	size_t slot_count;	 /* power of two */
+	size_t flow_count;
+	uint64_t hash_key[2];
+	struct flow *newest[LISTS];
+	struct flow *oldest[LISTS];
+	struct flow *service; /* flows that want flow_table_tick(): waiting, or with a hole */
+	struct flow **due;
+	size_t due_count;
+	size_t due_next;
+	size_t due_capacity;
+};
+
+bool flow_table_init(struct flow_table *table);
+void flow_table_free(struct flow_table *table, struct core_shared *shared);
+
+/* Fills @key from @segment; returns the side (0 or 1) of the sender. */
+int flow_key_of(const struct segment *segment, struct flow_key *key);
+uint64_t flow_key_hash(const uint64_t hash_key[2], const struct flow_key *key);
+
+struct flow *flow_find(const struct flow_table *table, const struct flow_key *key, uint64_t hash);
+/* Makes room by evicting the longest idle flow; NULL when out of memory. */
+struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
+		       const struct flow_key *key, uint64_t hash);
+/* Delivers what is held, tells HTTP, keeps the flow to absorb late packets. */
+void flow_close(struct flow_table *table, struct core_shared *shared, struct flow *flow,
+		enum stream_end why);
+void flow_remove(struct flow_table *table, struct core_shared *shared, struct flow *flow);
+/* Files the flow by what it waits for; call after everything that may change that. */
+void flow_touch(struct flow_table *table, struct core_shared *shared, struct flow *flow);
+
+/*
+ * Timers. begin() picks the flows that are due at shared->now_ns; run() serves those with an id
+ * of at most @last_id, in order of id. Two calls of run() let the packet that moved the clock
+ * take its place between them, so that records leave in order of (frame, flow id) and shards
+ * merge to what one core gives.
+ */
+void flow_table_tick_begin(struct flow_table *table, struct core_shared *shared);
+void flow_table_tick_run(struct flow_table *table, struct core_shared *shared, uint64_t last_id);
+/* End of input: closes every flow, in order of id. */
+void flow_table_finish(struct flow_table *table, struct core_shared *shared);
+
+/* tcp.c: one segment of a flow of this shard, sent by @side. */
+void tcp_receive(struct flow_table *table, struct core_shared *shared, const struct flow_key *key,
+		 uint64_t hash, struct flow *flow, int side, const struct segment *segment,
+		 uint64_t ts_ns);
+
+#endif
