@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""telemetry."""
+"""Records to spans: names, ids, redaction."""

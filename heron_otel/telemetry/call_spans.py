@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The span of one LLM call, and the HTTP row behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from heron_otel.records.agents import AgentFacts
+from heron_otel.records.http import BodyFlag, ExchangeEnd, HttpExchange, field_value
+from heron_otel.records.telemetry import (
+    AttributeValue,
+    HttpRow,
+    Span,
+    SpanContent,
+    SpanKind,
+    SpanLink,
+    StatusCode,
+)
+from heron_otel.records.turns import PlacedCall
+from heron_otel.records.wire import CallTiming, Json, LlmCall, LlmResponse, Usage
+from heron_otel.telemetry import semconv
+from heron_otel.telemetry.ids import (
+    SpanRole,
+    parse_traceparent,
+    span_id_of,
+    trace_id_of_call,
+    trace_id_of_turn,
+)
+from heron_otel.telemetry.redact import Redactor
+from heron_otel.telemetry.resource import Service, Services
+from heron_otel.telemetry.semconv import SemconvVersion
+from heron_otel.telemetry.settings import CapturePolicy, SpansConfig, TraceparentUse
+
+AttributeMap = dict[str, AttributeValue]
+
+# LlmRequest.parameters by its suffix, in the order in which spans carry them.
+_DOUBLES: Final = (
+    ("temperature", semconv.REQUEST_TEMPERATURE),
+    ("top_p", semconv.REQUEST_TOP_P),
+    ("frequency_penalty", semconv.REQUEST_FREQUENCY_PENALTY),
+    ("presence_penalty", semconv.REQUEST_PRESENCE_PENALTY),
+)
+_INTEGERS: Final = (
+    ("max_tokens", semconv.REQUEST_MAX_TOKENS),
+    ("seed", semconv.REQUEST_SEED),
+)
+_TEXTS: Final = (
+    ("previous_response.id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),
+    ("reasoning.level", semconv.REQUEST_REASONING_LEVEL),
+)
+_CUT: Final = BodyFlag.TRUNCATED | BodyFlag.CODING_BOMB
+_INT64: Final = range(-(2**63), 2**63)  # what an OTLP integer holds
+# A release date or "-latest" at the end of a model name, and the resource prefix of Gemini.
+_MODEL_VARIANT = re.compile(r"^models/|[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
+_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+_END_NAMES: Final = {end.value: end.name.lower() for end in ExchangeEnd}
+
+
+class CallSpans:
+    """Makes the span and the HTTP row of a placed call."""
+
+    def __init__(self, config: SpansConfig, redactor: Redactor, services: Services) -> None:
+        self._semconv: SemconvVersion = config.semconv
+        self._traceparent = config.traceparent
+        self._redactor = redactor
+        self._services = services
+
+    def make(self, placed: PlacedCall) -> tuple[Span, HttpRow]:
+        """Return the span of ``placed`` and its HTTP row."""
+        call = placed.agent_call.call
+        turn = placed.turn
+        facts = placed.agent_call.facts
+        agent_name = facts.agent_name if turn is None else turn.agent_name
+        service = self._services.of(agent_name, call.source)
+        trace_id, parent_span_id, links = self._place(placed)
+        span_id = span_id_of(SpanRole.CALL, call.key)
+        attributes: AttributeMap = {}
+        _add_operation(attributes, call)
+        _add_identity(attributes, placed)
+        self._add_request(attributes, call)
+        self._add_response(attributes, call)
+        _add_network(attributes, call.exchange)
+        _add_timing(attributes, call)
+        _add_capture(attributes, call.exchange, call.complete)
+        _add_heron(attributes, call, facts)
+        if placed.late:
+            attributes[semconv.HERON_CALL_LATE] = True
+        status, message = StatusCode.UNSET, ""
+        if call.error is not None:
+            status = StatusCode.ERROR
+            attributes[semconv.ERROR_TYPE] = call.error.type
+            message = self._guarded(call.error.message or "", service)
+        timing = call.timing
+        model = call.request.model
+        span = Span(
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_span_id=parent_span_id,
+            name=call.operation if model is None else f"{call.operation} {model}",
+            kind=SpanKind.CLIENT,
+            start_time_unix_nano=timing.started_at_ns,
+            end_time_unix_nano=max(timing.ended_at_ns, timing.started_at_ns),
+            status_code=status,
+            status_message=message,
+            attributes=attributes,
+            content=self._content(call, service),
+            links=links,
+            resource=service.resource,
+        )
+        return span, self._row(call, trace_id, span_id, service)
+
+    def _place(self, placed: PlacedCall) -> tuple[str, str, tuple[SpanLink, ...]]:
+        """Return trace id, parent span id and links."""
+        call = placed.agent_call.call
+        links: list[SpanLink] = []
+        caller = self._caller(call.exchange)
+        if placed.turn is not None:
+            trace_id = trace_id_of_turn(placed.turn.key)
+            if placed.subagent is not None:
+                parent = span_id_of(SpanRole.SUBAGENT, placed.subagent)
+            elif placed.parent is not None:
+                parent = span_id_of(SpanRole.TOOL, placed.parent)
+            else:
+                parent = span_id_of(SpanRole.TURN, placed.turn.key)
+        else:
+            trace_id, parent = trace_id_of_call(call.key), ""
+            if caller is not None and self._traceparent is TraceparentUse.PARENT:
+                trace_id, parent = caller
+                caller = None
+        if caller is not None:
+            links.append(_link(caller[0], caller[1], semconv.LINK_TRACEPARENT))
+        if placed.retry_of is not None:
+            retried = trace_id if placed.turn is not None else trace_id_of_call(placed.retry_of)
+            attempt = span_id_of(SpanRole.CALL, placed.retry_of)
+            links.append(_link(retried, attempt, semconv.LINK_RETRY_OF))
+        return trace_id, parent, tuple(links)
+
+    def _caller(self, exchange: HttpExchange) -> tuple[str, str] | None:
+        if self._traceparent is TraceparentUse.IGNORE or exchange.request is None:
+            return None
+        value = field_value(exchange.request.fields, "traceparent")
+        return None if value is None else parse_traceparent(value)
+
+    def _add_request(self, attributes: AttributeMap, call: LlmCall) -> None:
+        parameters = call.request.parameters
+        metadata = call.request.metadata
+        if call.request.stream:
+            attributes[semconv.REQUEST_STREAM] = True
+        if parameters:
+            self._add_parameters(attributes, parameters)
+        tier = metadata.get("service_tier")
+        if isinstance(tier, str) and tier != "auto" and call.wire_api in semconv.OPENAI_WIRE_APIS:
+            attributes[semconv.OPENAI_REQUEST_SERVICE_TIER] = tier
+
+    def _add_parameters(self, attributes: AttributeMap, parameters: Mapping[str, Json]) -> None:
+        for suffix, name in _DOUBLES:
+            number = parameters.get(suffix)
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                attributes[name] = float(number)
+        for suffix, name in _INTEGERS:
+            integer = _integer(parameters.get(suffix))
+            if integer is not None:
+                attributes[name] = integer
+        top_k = _integer(parameters.get("top_k"))
+        if top_k is not None:
+            attributes[semconv.REQUEST_TOP_K] = top_k if self._semconv.latest else float(top_k)
+        choices = _integer(parameters.get("choice.count"))
+        if choices is not None and choices != 1:
+            attributes[semconv.REQUEST_CHOICE_COUNT] = choices
+        for suffix, name in _TEXTS:
+            text = parameters.get(suffix)
+            if isinstance(text, str):
+                attributes[name] = text
+        output_type = parameters.get("output.type")
+        if isinstance(output_type, str):
+            attributes[semconv.OUTPUT_TYPE] = output_type
+        stops = parameters.get("stop_sequences")
+        if isinstance(stops, str):
+            stops = [stops]
+        if isinstance(stops, list):
+            words = tuple(word for word in stops if isinstance(word, str))
+            attributes[semconv.REQUEST_STOP_SEQUENCES] = self._redactor.fields(words)
+
+    def _add_response(self, attributes: AttributeMap, call: LlmCall) -> None:
+        response = call.response
+        if response is None:
+            return
+        if response.id is not None:
+            attributes[semconv.RESPONSE_ID] = response.id
+        if response.model is not None:
+            attributes[semconv.RESPONSE_MODEL] = response.model
+            if is_other_model(call.request.model, response.model):
+                attributes[semconv.HERON_MODEL_MISMATCH] = True
+        if response.finish_reasons:
+            attributes[semconv.RESPONSE_FINISH_REASONS] = response.finish_reasons
+        stop_reason = next((reason for reason in response.stop_reasons if reason), None)
+        if stop_reason is not None:
+            attributes[semconv.HERON_STOP_REASON] = stop_reason
+        if response.usage is not None:
+            add_usage(attributes, response.usage, self._semconv, cache=True)
+            attributes[semconv.HERON_USAGE_ESTIMATED] = response.usage.estimated
+        if call.wire_api in semconv.OPENAI_WIRE_APIS:
+            _add_openai(attributes, response)
+
+    def _content(self, call: LlmCall, service: Service) -> SpanContent | None:
+        """Return the content after the capture policy; None when the policy keeps none."""
+        if service.policy is CapturePolicy.METADATA:
+            return None
+        masked = service.policy is CapturePolicy.REDACTED
+        request, response = call.request, call.response
+        answers = () if response is None else response.messages
+        system, tools = request.system_instructions, request.tools
+        redactor = self._redactor
+        return SpanContent(
+            input_messages=redactor.messages(request.messages)
+            if masked
+            else tuple(request.messages),
+            output_messages=redactor.messages(answers) if masked else answers,
+            system_instructions=redactor.blocks(system, masked=masked) if system else None,
+            tool_definitions=redactor.blocks(tools, masked=masked) if tools is not None else None,
+        )
+
+    def _guarded(self, text: str, service: Service) -> str:
+        """Return a text that can quote content, after the capture policy."""
+        if service.policy is CapturePolicy.FULL or not text:
+            return text
+        return "" if service.policy is CapturePolicy.METADATA else self._redactor.text(text)
+
+    def _row(self, call: LlmCall, trace_id: str, span_id: str, service: Service) -> HttpRow:
+        exchange = call.exchange
+        request, response = exchange.request, exchange.response
+        method = target = ""
+        request_fields: tuple[str, ...] = ()
+        response_fields: tuple[str, ...] = () if response is None else response.fields
+        if request is not None:
+            method, target, request_fields = request.method, request.target, request.fields
+        if service.policy is not CapturePolicy.FULL:
+            (target,) = self._redactor.fields((target,))
+            request_fields = self._redactor.fields(request_fields)
+            response_fields = self._redactor.fields(response_fields)
+        return HttpRow(
+            trace_id=trace_id,
+            span_id=span_id,
+            started_at_ns=call.timing.started_at_ns,
+            method=method,
+            target=target,
+            status_code=None if response is None else response.status_code,
+            request_fields=request_fields,
+            response_fields=response_fields,
+            request_bytes=0 if request is None else request.encoded_bytes,
+            response_bytes=0 if response is None else response.encoded_bytes,
+            client_address=exchange.client_address,
+            client_port=exchange.client_port,
+            server_address=exchange.server_address,
+            server_port=exchange.server_port,
+            end=_END_NAMES.get(exchange.end, str(exchange.end)),
+        )
+
+
+def is_other_model(requested: str | None, answered: str) -> bool:
+    """Return whether another model answered than the one asked for.
+
+    A dated release of the model asked for (``gpt-4o`` and ``gpt-4o-2024-08-06``) is the same.
+    """
+    if requested is None or requested == answered:
+        return False
+    return _MODEL_VARIANT.sub("", requested) != _MODEL_VARIANT.sub("", answered)
+
+
+def add_usage(
+    attributes: AttributeMap, usage: Usage, version: SemconvVersion, *, cache: bool
+) -> None:
+    """Add token counts; ``cache`` also the parts read from and written to a cache."""
+    _add(attributes, semconv.USAGE_INPUT_TOKENS, usage.input_tokens)
+    _add(attributes, semconv.USAGE_OUTPUT_TOKENS, usage.output_tokens)
+    if cache:
+        _add(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.cache_read_tokens)
+        if version.latest:
+            _add(attributes, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, usage.cache_write_tokens)
+        if version.legacy:
+            _add(attributes, semconv.USAGE_CACHE_CREATION_INPUT_TOKENS, usage.cache_write_tokens)
+    _add(attributes, semconv.USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning_tokens)
+    if version.latest:
+        _add(attributes, semconv.USAGE_AUDIO_INPUT_TOKENS, usage.audio_input_tokens)
+        _add(attributes, semconv.USAGE_AUDIO_OUTPUT_TOKENS, usage.audio_output_tokens)
+
+
+def add_session(
+    attributes: AttributeMap, conversation_id: str | None, session_id: str | None, source: str
+) -> None:
+    """Add what every span says about its session and source."""
+    if conversation_id is not None:
+        attributes[semconv.CONVERSATION_ID] = conversation_id
+    elif session_id is not None:
+        attributes[semconv.SESSION_ID] = session_id
+    _add(attributes, semconv.HERON_SESSION_ID, session_id or conversation_id)
+    attributes[semconv.HERON_SOURCE] = source
+
+
+def _add(attributes: AttributeMap, name: str, value: AttributeValue | None) -> None:
+    if value is not None:
+        attributes[name] = value
+
+
+def _integer(value: Json) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and value in _INT64 else None
+
+
+def _link(trace_id: str, span_id: str, kind: str) -> SpanLink:
+    return SpanLink(trace_id=trace_id, span_id=span_id, attributes={semconv.HERON_LINK_TYPE: kind})
+
+
+def _add_operation(attributes: AttributeMap, call: LlmCall) -> None:
+    attributes[semconv.OPERATION_NAME] = call.operation
+    attributes[semconv.PROVIDER_NAME] = call.provider
+    _add(attributes, semconv.REQUEST_MODEL, call.request.model)
+
+
+def _add_identity(attributes: AttributeMap, placed: PlacedCall) -> None:
+    facts, turn = placed.agent_call.facts, placed.turn
+    source = placed.agent_call.call.source
+    if turn is None:
+        _add(attributes, semconv.AGENT_NAME, facts.agent_name)
+        add_session(attributes, facts.conversation_id, facts.session_id, source)
+    else:
+        attributes[semconv.AGENT_NAME] = turn.agent_name
+        add_session(attributes, turn.conversation_id, turn.session_id, source)
+
+
+def _add_openai(attributes: AttributeMap, response: LlmResponse) -> None:
+    tier = response.metadata.get("service_tier")
+    if isinstance(tier, str):
+        attributes[semconv.OPENAI_RESPONSE_SERVICE_TIER] = tier
+    fingerprint = response.metadata.get("system_fingerprint")
+    if isinstance(fingerprint, str):
+        attributes[semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT] = fingerprint
+
+
+def _add_network(attributes: AttributeMap, exchange: HttpExchange) -> None:
+    request, response = exchange.request, exchange.response
+    host = None if request is None else field_value(request.fields, "host")
+    name, port = (None, None) if host is None else split_host(host)
+    if name is None:
+        attributes[semconv.SERVER_ADDRESS] = exchange.server_address
+        attributes[semconv.SERVER_PORT] = exchange.server_port
+    else:
+        attributes[semconv.SERVER_ADDRESS] = name
+        attributes[semconv.SERVER_PORT] = exchange.server_port if port is None else port
+        attributes[semconv.NETWORK_PEER_ADDRESS] = exchange.server_address
+    attributes[semconv.CLIENT_ADDRESS] = exchange.client_address
+    if request is not None:
+        _add(attributes, semconv.USER_AGENT_ORIGINAL, field_value(request.fields, "user-agent"))
+    if response is not None:
+        attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = response.status_code
+
+
+def split_host(host: str) -> tuple[str | None, int | None]:
+    """Return (name, port) of a Host field; the name is None for an address or nonsense.
+
+    Source: RFC 9110, section 7.2.
+    """
+    name, _, port = host.strip().lower().partition(":")
+    if not name or name.startswith("[") or _IPV4.fullmatch(name) is not None:
+        return None, None
+    if not name.isascii() or not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
+        return None, None
+    if len(port) <= 5 and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+        return name, int(port)
+    return name, None
+
+
+def _add_timing(attributes: AttributeMap, call: LlmCall) -> None:
+    timing, started = call.timing, call.timing.started_at_ns
+    if (
+        timing.first_byte_at_ns is not None
+        and timing.first_byte_at_ns >= timing.request_ended_at_ns
+    ):
+        waited = timing.first_byte_at_ns - timing.request_ended_at_ns
+        attributes[semconv.HERON_TIME_TO_FIRST_BYTE] = waited / 1e9
+    if timing.first_token_at_ns is None or timing.first_token_at_ns < started:
+        return
+    attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = (timing.first_token_at_ns - started) / 1e9
+    if timing.last_token_at_ns is None or timing.last_token_at_ns < timing.first_token_at_ns:
+        return
+    attributes[semconv.HERON_TIME_TO_LAST_TOKEN] = (timing.last_token_at_ns - started) / 1e9
+    _add_pace(attributes, call, timing, timing.last_token_at_ns - timing.first_token_at_ns)
+
+
+def _add_pace(
+    attributes: AttributeMap, call: LlmCall, timing: CallTiming, streamed_ns: int
+) -> None:
+    """Add (last - first token) / (n - 1), n being chunks, and n being tokens."""
+    chunks = len(timing.chunk_times_ns)
+    if chunks:
+        attributes[semconv.HERON_OUTPUT_CHUNKS] = chunks
+    if chunks > 1:
+        attributes[semconv.HERON_TIME_PER_OUTPUT_CHUNK] = streamed_ns / (chunks - 1) / 1e9
+    usage = None if call.response is None else call.response.usage
+    if usage is None or usage.estimated or usage.output_tokens is None:
+        return
+    if usage.output_tokens > 1:
+        attributes[semconv.HERON_TIME_PER_OUTPUT_TOKEN] = (
+            streamed_ns / (usage.output_tokens - 1) / 1e9
+        )
+
+
+def _add_capture(attributes: AttributeMap, exchange: HttpExchange, complete: bool) -> None:
+    lost = flags = 0
+    for message in (exchange.request, exchange.response):
+        if message is not None:
+            lost += message.lost_bytes
+            flags |= message.flags
+    if lost:
+        attributes[semconv.HERON_CAPTURE_LOST_BYTES] = lost
+    if flags & _CUT:
+        attributes[semconv.HERON_CAPTURE_TRUNCATED] = True
+    if not complete:
+        attributes[semconv.HERON_CAPTURE_INCOMPLETE] = True
+
+
+def _add_heron(attributes: AttributeMap, call: LlmCall, facts: AgentFacts) -> None:
+    attributes[semconv.HERON_WIRE_API] = call.wire_api
+    attributes[semconv.HERON_CALL_ROLE] = facts.role.value
+    _add(attributes, semconv.HERON_CALL_AUXILIARY_KIND, facts.auxiliary_kind)
+    _add(attributes, semconv.HERON_SUBAGENT_ID, facts.subagent_id)

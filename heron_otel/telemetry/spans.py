@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``telemetry`` stage: turn records in, redacted spans out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import assert_never
+
+from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.records.turns import (
+    AgentTurn,
+    PlacedCall,
+    SubagentRun,
+    ToolRun,
+    TurnProgress,
+    TurnRecord,
+)
+from heron_otel.telemetry.call_spans import CallSpans
+from heron_otel.telemetry.redact import Redactor
+from heron_otel.telemetry.resource import Services
+from heron_otel.telemetry.settings import SpansConfig
+from heron_otel.telemetry.turn_spans import TurnSpans
+
+
+class Spans:
+    """Makes spans of records, one at a time; holds no record back.
+
+    The memo of redacted messages is the only state, and it changes no result.
+    """
+
+    def __init__(self, config: SpansConfig | None = None) -> None:
+        config = config or SpansConfig()
+        self._redactor = Redactor(config.redaction_memo)
+        self._services = Services(config)
+        self._calls = CallSpans(config, self._redactor, self._services)
+        self._turns = TurnSpans(config, self._redactor, self._services)
+        self._spans = 0
+
+    def feed(self, record: TurnRecord) -> Iterable[TelemetryBatch]:
+        """Return the batch that ``record`` becomes, in a list of one."""
+        match record:
+            case PlacedCall():
+                span, row = self._calls.make(record)
+                batch = TelemetryBatch(spans=(span,), exchanges=(row,))
+            case ToolRun():
+                batch = TelemetryBatch(spans=(self._turns.tool(record),))
+            case SubagentRun():
+                batch = TelemetryBatch(spans=(self._turns.subagent(record),))
+            case AgentTurn():
+                batch = TelemetryBatch(spans=(self._turns.turn(record),))
+            case TurnProgress():
+                batch = TelemetryBatch(open_turns=(self._turns.turn(record.turn),))
+            case _:
+                assert_never(record)
+        self._spans += len(batch.spans)
+        return [batch]
+
+    def advance(self, now_ns: int) -> Iterable[TelemetryBatch]:
+        """Return nothing: no span waits for time."""
+        return ()
+
+    def finish(self) -> Iterable[TelemetryBatch]:
+        """Return nothing: no span is held back."""
+        return ()
+
+    def counters(self) -> Mapping[str, int]:
+        """Return the self-metric counters, names without prefix."""
+        return {
+            "spans": self._spans,
+            "redaction.masked": self._redactor.masked,
+            "redaction.failures": self._redactor.failures,
+            "services.overflows": self._services.overflows,
+        }

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spans of turns, tool runs and sub-agents."""
+
+from __future__ import annotations
+
+import msgspec
+
+from heron_otel.records.telemetry import (
+    AttributeValue,
+    Span,
+    SpanContent,
+    SpanKind,
+    SpanLink,
+    StatusCode,
+)
+from heron_otel.records.turns import AgentTurn, SubagentRun, ToolRun, TurnKey, TurnStatus
+from heron_otel.records.wire import Json, Message
+from heron_otel.telemetry import semconv
+from heron_otel.telemetry.call_spans import AttributeMap, add_session, add_usage
+from heron_otel.telemetry.ids import SpanRole, span_id_of, trace_id_of_turn
+from heron_otel.telemetry.redact import DROPPED_TEXT, Redactor, text_message
+from heron_otel.telemetry.resource import Service, Services
+from heron_otel.telemetry.settings import CapturePolicy, SpansConfig
+
+_OTHER = "_OTHER"  # error.type when no class is known (semantic conventions)
+
+
+class TurnSpans:
+    """Makes the spans that group and surround calls."""
+
+    def __init__(self, config: SpansConfig, redactor: Redactor, services: Services) -> None:
+        self._config = config
+        self._redactor = redactor
+        self._services = services
+
+    def turn(self, turn: AgentTurn) -> Span:
+        """Return the root span of a turn, closed or still open."""
+        key = turn.key
+        service = self._services.of(key.agent_name, key.source)
+        attributes = _common(semconv.INVOKE_AGENT, key)
+        if self._config.semconv.legacy and turn.agent_version is not None:
+            attributes[semconv.AGENT_VERSION] = turn.agent_version
+        if turn.finish_reasons:
+            attributes[semconv.RESPONSE_FINISH_REASONS] = turn.finish_reasons
+        if self._config.root_usage:
+            legacy = self._config.semconv.legacy
+            add_usage(attributes, turn.usage, self._config.semconv, cache=legacy)
+        if turn.error_type is not None:
+            attributes[semconv.ERROR_TYPE] = turn.error_type
+        elif turn.status is TurnStatus.ERROR:
+            attributes[semconv.ERROR_TYPE] = _OTHER
+        _add_turn_facts(attributes, turn)
+        return Span(
+            trace_id=trace_id_of_turn(key.key),
+            span_id=span_id_of(SpanRole.TURN, key.key),
+            parent_span_id="",
+            name=f"{semconv.INVOKE_AGENT} {key.agent_name}",
+            kind=SpanKind.INTERNAL,
+            start_time_unix_nano=turn.started_at_ns,
+            end_time_unix_nano=max(turn.ended_at_ns, turn.started_at_ns),
+            status_code=StatusCode.ERROR if turn.status is TurnStatus.ERROR else StatusCode.UNSET,
+            attributes=attributes,
+            content=self._turn_content(turn, service),
+            links=_previous_turn(turn),
+            resource=service.resource,
+        )
+
+    def tool(self, run: ToolRun) -> Span:
+        """Return the span of a tool run. Its bounds are the calls around it."""
+        key, result = run.turn, run.result
+        service = self._services.of(key.agent_name, key.source)
+        attributes = _common(semconv.EXECUTE_TOOL, key)
+        attributes[semconv.TOOL_NAME] = run.tool_call.name
+        if run.tool_call.id is not None:
+            attributes[semconv.TOOL_CALL_ID] = run.tool_call.id
+        attributes[semconv.TOOL_TYPE] = "extension" if run.tool_call.server_side else "function"
+        failed = result is not None and result.is_error is True
+        if failed:
+            attributes[semconv.ERROR_TYPE] = "tool_error"
+        attributes[semconv.HERON_INFERRED] = True
+        attributes[semconv.HERON_TOOL_TIMING] = "upper_bound"
+        attributes[semconv.HERON_TOOL_ARGUMENTS_BYTES] = run.tool_call.arguments_bytes
+        if result is None:
+            attributes[semconv.HERON_TOOL_OUTCOME] = "unknown"
+        else:
+            attributes[semconv.HERON_TOOL_RESULT_BYTES] = result.result_bytes
+        if service.policy is not CapturePolicy.METADATA:
+            attributes[semconv.TOOL_CALL_ARGUMENTS] = self._json(run.tool_call.arguments, service)
+            if result is not None:
+                attributes[semconv.TOOL_CALL_RESULT] = self._json(result.result, service)
+        parent = _parent(run.subagent, key)
+        return Span(
+            trace_id=trace_id_of_turn(key.key),
+            span_id=span_id_of(SpanRole.TOOL, run.key),
+            parent_span_id=parent,
+            name=f"{semconv.EXECUTE_TOOL} {run.tool_call.name}",
+            kind=SpanKind.INTERNAL,
+            start_time_unix_nano=run.started_at_ns,
+            end_time_unix_nano=max(run.ended_at_ns, run.started_at_ns),
+            status_code=StatusCode.ERROR if failed else StatusCode.UNSET,
+            attributes=attributes,
+            resource=service.resource,
+        )
+
+    def subagent(self, run: SubagentRun) -> Span:
+        """Return the nested ``invoke_agent`` span of a sub-agent."""
+        key = run.turn
+        service = self._services.of(key.agent_name, key.source)
+        attributes = _common(semconv.INVOKE_AGENT, key)
+        name = run.name or key.agent_name
+        attributes[semconv.AGENT_NAME] = name
+        if self._config.root_usage:
+            legacy = self._config.semconv.legacy
+            add_usage(attributes, run.usage, self._config.semconv, cache=legacy)
+        if run.id is not None:
+            attributes[semconv.HERON_SUBAGENT_ID] = run.id
+        attributes[semconv.HERON_SUBAGENT_CALLS] = run.calls
+        if run.tool_run is None:
+            parent = span_id_of(SpanRole.TURN, key.key)
+        else:
+            parent = span_id_of(SpanRole.TOOL, run.tool_run)
+        return Span(
+            trace_id=trace_id_of_turn(key.key),
+            span_id=span_id_of(SpanRole.SUBAGENT, run.key),
+            parent_span_id=parent,
+            name=f"{semconv.INVOKE_AGENT} {name}",
+            kind=SpanKind.INTERNAL,
+            start_time_unix_nano=run.started_at_ns,
+            end_time_unix_nano=max(run.ended_at_ns, run.started_at_ns),
+            attributes=attributes,
+            resource=service.resource,
+        )
+
+    def _turn_content(self, turn: AgentTurn, service: Service) -> SpanContent | None:
+        """Return the new user message and the final answer, after the capture policy."""
+        if service.policy is CapturePolicy.METADATA:
+            return None
+        asked = _text_messages("user", turn.user_text)
+        answered = _text_messages("assistant", turn.answer_text)
+        if service.policy is CapturePolicy.REDACTED:
+            asked = self._redactor.messages(asked)
+            answered = self._redactor.messages(answered)
+        return SpanContent(input_messages=asked, output_messages=answered)
+
+    def _json(self, value: Json, service: Service) -> str:
+        """Return ``value`` as JSON text, a string as it is, after the capture policy."""
+        if service.policy is CapturePolicy.REDACTED:
+            value = self._redactor.value(value)
+        if isinstance(value, str):
+            return value
+        try:
+            return msgspec.json.encode(value).decode()
+        except (ValueError, RecursionError):  # lone surrogates, or nested too deep
+            self._redactor.failures += 1
+            return DROPPED_TEXT
+
+
+def _text_messages(role: str, text: str | None) -> tuple[Message, ...]:
+    return () if not text else (text_message(role, text),)
+
+
+def _common(operation: str, key: TurnKey) -> AttributeMap:
+    attributes: AttributeMap = {
+        semconv.OPERATION_NAME: operation,
+        semconv.AGENT_NAME: key.agent_name,
+    }
+    add_session(attributes, key.conversation_id, key.session_id, key.source)
+    return attributes
+
+
+def _add_turn_facts(attributes: AttributeMap, turn: AgentTurn) -> None:
+    usage = turn.usage
+    facts: tuple[tuple[str, AttributeValue | None], ...] = (
+        (semconv.HERON_TURN_STATUS, turn.status.value),
+        (semconv.HERON_TURN_INDEX, turn.index),
+        (semconv.HERON_TURN_CALLS, turn.calls),
+        (semconv.HERON_TURN_AUXILIARY_CALLS, turn.auxiliary_calls),
+        (semconv.HERON_TURN_ERROR_CALLS, turn.error_calls),
+        (semconv.HERON_TURN_TOOL_CALLS, turn.tool_calls),
+        (semconv.HERON_TURN_LOOP_REPEATS, turn.loop_repeats),
+        (semconv.HERON_TURN_INPUT_TOKENS, usage.input_tokens),
+        (semconv.HERON_TURN_OUTPUT_TOKENS, usage.output_tokens),
+        (semconv.HERON_TURN_CACHE_READ_TOKENS, usage.cache_read_tokens),
+        (semconv.HERON_TURN_CACHE_WRITE_TOKENS, usage.cache_write_tokens),
+        (semconv.HERON_TURN_REASONING_TOKENS, usage.reasoning_tokens),
+        (semconv.HERON_USAGE_ESTIMATED, usage.estimated or None),
+        (semconv.HERON_TURN_MODELS, turn.models or None),
+        (semconv.HERON_TURN_SUBAGENTS, turn.subagents or None),
+        (semconv.HERON_STOP_REASON, turn.stop_reason),
+    )
+    for name, value in facts:
+        if value is not None:
+            attributes[name] = value
+
+
+def _parent(subagent: str | None, key: TurnKey) -> str:
+    if subagent is None:
+        return span_id_of(SpanRole.TURN, key.key)
+    return span_id_of(SpanRole.SUBAGENT, subagent)
+
+
+def _previous_turn(turn: AgentTurn) -> tuple[SpanLink, ...]:
+    if turn.previous is None:
+        return ()
+    link = SpanLink(
+        trace_id=trace_id_of_turn(turn.previous),
+        span_id=span_id_of(SpanRole.TURN, turn.previous),
+        attributes={semconv.HERON_LINK_TYPE: semconv.LINK_PREVIOUS_TURN},
+    )
+    return (link,)
