@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``heron-otel doctor``: what works on this host."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from heron_otel.cli import host
+from heron_otel.cli.host import Check, Level
+
+if TYPE_CHECKING:
+    from heron_otel.cli.subparsers import Subparsers
+
+PORTS = (
+    (4317, "an OTLP receiver for gRPC"),
+    (4318, "an OTLP receiver for HTTP"),
+    (8123, "a ClickHouse server"),
+)
+COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "doctor",
+        help="check the host",
+        description="Check packages, libraries, rights, kernel features, ports, disk and store. "
+        "Exit status 1 when the main job, a capture into the store, cannot run.",
+    )
+    parser.add_argument("--data-dir", type=Path, help="data directory of the store")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="a table, or one object a line"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    checks = list(_checks(options.data_dir))
+    if options.format == "json":
+        for check in checks:
+            sys.stdout.write(msgspec.json.encode(check).decode() + "\n")
+    else:
+        _print_table(checks)
+    return 1 if any(check.level is Level.FAIL for check in checks) else 0
+
+
+def _checks(data_dir: Path | None) -> Iterator[Check]:
+    from heron_otel.store.data_dir import DataDir, default_data_dir
+    from heron_otel.store.launch import find_store
+
+    folder = data_dir if data_dir is not None else default_data_dir()
+    yield from host.python_checks()
+    yield from host.native_checks()
+    yield from host.capability_checks()
+    yield from host.kernel_checks()
+    yield from host.interface_checks()
+    yield from host.port_checks(PORTS)
+    yield from host.disk_checks(folder)
+    endpoint = find_store(folder)
+    directory = DataDir(folder)
+    if endpoint is not None:
+        found, level, advice = f"runs at {endpoint.host}:{endpoint.port}", Level.OK, ""
+    elif directory.is_locked():
+        found, level = "its process runs and does not answer", Level.FAIL
+        advice = f"see {directory.log_path}"
+    else:
+        state = "has data" if directory.has_data() else "is empty"
+        found, level, advice = f"{state}; its process starts when needed", Level.OK, ""
+    yield Check(area="store", name="store", level=level, found=found, advice=advice)
+
+
+def _print_table(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=True)
+    for column in ("", "area", "check", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        colour = COLOURS[check.level]
+        table.add_row(
+            f"[{colour}]{check.level.value}[/{colour}]",
+            check.area,
+            check.name,
+            check.found.replace("[", "\\["),
+            check.advice.replace("[", "\\["),
+        )
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+    counts = {level: sum(check.level is level for check in checks) for level in Level}
+    console.print(f"{counts[Level.OK]} ok, {counts[Level.WARN]} warn, {counts[Level.FAIL]} fail")

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chain of stages of one source: HTTP exchanges in, turn records out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from heron_otel.agents.stage import AgentCalls
+from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
+from heron_otel.records.agents import AgentRecord
+from heron_otel.records.http import HttpRecord
+from heron_otel.records.turns import TurnRecord
+from heron_otel.records.wire import LlmRecord
+from heron_otel.turns.tracker import TurnTracker
+from heron_otel.wire.calls import WireCalls
+
+
+class Analysis:
+    """wire, agents and turns for one source, with an event clock of its own.
+
+    A source that is silent does not feel the clock of a busy one. ``on_failure`` is told of every
+    exception that a stage did not handle; the record that caused it is skipped.
+    """
+
+    def __init__(self, source: str, on_failure: StageFailure) -> None:
+        self._wire = WireCalls(source)
+        self._agents = AgentCalls()
+        self._turns = TurnTracker(source)
+        self._now_ns = 0
+        wire: Stage[HttpRecord, LlmRecord] = Guarded("wire", self._wire, on_failure)
+        agents: Stage[LlmRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
+        turns: Stage[AgentRecord, TurnRecord] = Guarded("turns", self._turns, on_failure)
+        self._chain = Chained(wire, Chained(agents, turns))
+
+    def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[TurnRecord]:
+        """Yield what ``records`` complete, then what times out until ``now_ns``."""
+        for record in records:
+            yield from self._advance(record.emitted_at_ns)
+            yield from self._chain.feed(record)
+        yield from self._advance(now_ns)
+
+    def finish(self) -> Iterator[TurnRecord]:
+        """Yield what is left at the end of input."""
+        return self._chain.finish()
+
+    def counters(self) -> Mapping[str, int]:
+        """Return the counters of the stages as ``stage.noun``."""
+        found: dict[str, int] = {}
+        for name, counters in (
+            ("wire", self._wire.counters),
+            ("agents", self._agents.counters),
+            ("turns", self._turns.counters),
+        ):
+            found.update({f"{name}.{noun}": value for noun, value in counters.items()})
+        return found
+
+    def _advance(self, now_ns: int) -> Iterator[TurnRecord]:
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
+            yield from self._chain.advance(now_ns)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes exchanges from receivers, runs the analysis, hands spans to the exporters."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from heron_otel.pipeline.analysis import Analysis
+from heron_otel.pipeline.stages import Guarded
+from heron_otel.records.http import HttpRecord
+from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.records.turns import TurnRecord
+from heron_otel.telemetry.settings import SpansConfig
+from heron_otel.telemetry.spans import Spans
+
+# Hand-overs that wait for the analysis. One is at most a native batch (1 MiB encoded), so this
+# is also the bound in bytes; more would only add delay.
+MAX_WAITING = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One pipeline: spans of some sources to some exporters."""
+
+    name: str
+    sources: frozenset[str]
+    spans: SpansConfig
+    deliver: Callable[[TelemetryBatch], None]
+
+
+class Hub:
+    """The ExchangeSink of all receivers, and the loop that analyses what they feed.
+
+    ``feed`` and ``finish`` are called by receivers' threads and block while ``MAX_WAITING``
+    hand-overs wait. ``run`` is the analysis; one thread calls it. A stage that raises loses that
+    record, is counted, and is told to ``on_failure(stage, error)``.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        on_failure: Callable[[str, Exception], None],
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._waiting: queue.Queue[_HandOver] = queue.Queue(max_waiting)
+        self._on_failure = on_failure
+        self._failures: Counter[str] = Counter()
+        self._open = {source for route in routes for source in route.sources}
+        self._analyses: dict[str, Analysis] = {}
+        self._branches = [
+            _Branch(route, Guarded("telemetry", spans, self._failed), spans)
+            for route in routes
+            for spans in (Spans(route.spans),)
+        ]
+        self._discarding = threading.Event()
+        self._records = 0
+        self._discarded = 0
+
+    def feed(self, source: str, records: Sequence[HttpRecord], now_ns: int) -> None:
+        """Take ``records`` of ``source`` in order; its event clock is ``now_ns`` after them."""
+        self._put(_HandOver(source, records, now_ns, end=False))
+
+    def finish(self, source: str) -> None:
+        """Nothing more will come from ``source``."""
+        self._put(_HandOver(source, (), 0, end=True))
+
+    def run(self, stop: threading.Event | None = None) -> None:
+        """Analyse until every source has finished, or ``stop`` is set and nothing waits."""
+        while self._open:
+            try:
+                item = self._waiting.get(timeout=0.2)
+            except queue.Empty:
+                if stop is not None and stop.is_set():
+                    return
+                continue
+            self._take(item)
+
+    def discard(self) -> None:
+        """Count and drop what receivers still feed, so that they can end."""
+        self._discarding.set()
+
+    def close(self) -> None:
+        """Finish sources that did not: open turns become incomplete ones. After ``run`` ended."""
+        for source in sorted(self._open):
+            self._end(source)
+        self._open.clear()
+
+    def counters(self) -> Mapping[str, int]:
+        """Return the self-metric counters of all stages as ``stage.noun``."""
+        totals: Counter[str] = Counter()
+        for analysis in tuple(self._analyses.values()):
+            totals.update(analysis.counters())
+        for branch in self._branches:
+            totals.update({f"telemetry.{k}": v for k, v in branch.stage.counters().items()})
+        totals.update({f"{stage}.failures": count for stage, count in self._failures.items()})
+        totals["pipeline.records"] = self._records
+        totals["pipeline.discarded"] = self._discarded
+        return totals
+
+    def _put(self, item: _HandOver) -> None:
+        while True:
+            if self._discarding.is_set():
+                self._discarded += len(item.records)
+                return
+            try:
+                self._waiting.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+    def _take(self, item: _HandOver) -> None:
+        if item.source not in self._open:
+            self._discarded += len(item.records)
+            return
+        if item.end:
+            self._open.discard(item.source)
+            self._end(item.source)
+            return
+        self._records += len(item.records)
+        analysis = self._analysis(item.source)
+        self._deliver(item.source, list(analysis.feed(item.records, item.now_ns)))
+
+    def _end(self, source: str) -> None:
+        self._deliver(source, list(self._analysis(source).finish()))
+
+    def _analysis(self, source: str) -> Analysis:
+        analysis = self._analyses.get(source)
+        if analysis is None:
+            analysis = self._analyses[source] = Analysis(source, self._failed)
+        return analysis
+
+    def _deliver(self, source: str, records: list[TurnRecord]) -> None:
+        if not records:
+            return
+        for branch in self._branches:
+            if source not in branch.route.sources:
+                continue
+            batches = [batch for record in records for batch in branch.spans.feed(record)]
+            if batches:
+                branch.route.deliver(joined(batches))
+
+    def _failed(self, stage: str, error: Exception) -> None:
+        self._failures[stage] += 1
+        self._on_failure(stage, error)
+
+
+def joined(batches: Sequence[TelemetryBatch]) -> TelemetryBatch:
+    """Return one batch with the content of all, in order."""
+    if len(batches) == 1:
+        return batches[0]
+    return TelemetryBatch(
+        spans=tuple(span for batch in batches for span in batch.spans),
+        exchanges=tuple(row for batch in batches for row in batch.exchanges),
+        open_turns=tuple(span for batch in batches for span in batch.open_turns),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _HandOver:
+    source: str
+    records: Sequence[HttpRecord]
+    now_ns: int
+    end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    route: Route
+    spans: Guarded[TurnRecord, TelemetryBatch]
+    stage: Spans
