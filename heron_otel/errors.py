@@ -33,6 +33,10 @@ class StoreError(HeronError):
     """The store cannot be started, reached or read."""
 
 
+class JsonError(HeronError):
+    """A captured text gives no JSON value; never leaves ``wire/``."""
+
+
 class RetryableExportError(HeronError):
     """A batch was not taken; sending the same batch later may work."""
 

@@ -29,6 +29,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[dict[str, Json], ...]  # part objects of the convention, each with "type"
     json: bytes
     digest: str
+    name: str | None = None  # participant name; then the second member of ``json``
 
 
 class MessageList(Protocol):

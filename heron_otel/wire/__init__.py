@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wire."""
+"""Which LLM API an exchange used, what was asked and what was answered."""

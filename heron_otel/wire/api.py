@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a wire API module gives to the registry, and the values it is asked with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from heron_otel.records.wire import CallError, Json, LlmRequest, ToolCall, Usage
+from heron_otel.wire.messages import Memory, Part
+
+Members = Mapping[str, msgspec.Raw]
+"""A JSON object with undecoded members."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeRules:
+    """When a run of equal Server-Sent Events may be folded as one event.
+
+    A string slot named in ``joined`` takes the concatenation of its values, a string slot named
+    in ``last`` and a number slot not named in ``exact`` the last value; a run with any other
+    slot is folded event by event. So is one without ``required`` in its literal text, or with
+    a match of ``unsafe`` there: a constant that each event would add again.
+    """
+
+    joined: frozenset[str]
+    last: frozenset[str]
+    exact: frozenset[str]
+    required: bytes
+    unsafe: re.Pattern[bytes]
+
+
+@dataclass(slots=True, kw_only=True)
+class Choice:
+    """One choice of an answer, in provider order."""
+
+    parts: list[Part]
+    text: str
+    tool_calls: list[ToolCall]
+    stop_reason: str | None
+    content_bytes: int  # UTF-8 bytes of what the model wrote
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What a fold made of a response body or of the events of a stream."""
+
+    id: str | None = None
+    model: str | None = None
+    choices: list[Choice] = field(default_factory=list)
+    usage: Usage | None = None
+    usage_is_final: bool = True  # False: more counts were to come
+    done: bool = False  # nothing that matters can follow
+    understood: bool = False  # at least one value had the shape of this API
+    error: CallError | None = None
+    metadata: dict[str, Json] = field(default_factory=dict)
+    provider: str | None = None  # what the answer itself shows
+
+
+class ResponseFold(Protocol):
+    """Takes the values of one response, whole or event by event."""
+
+    def event(self, value: dict[str, Json], at_ns: int) -> bool:
+        """Fold one event or a whole body; return whether it adds content.
+
+        Content is a non-empty piece of text, reasoning, refusal, audio or tool arguments.
+        """
+
+    def end_of_stream(self) -> None:
+        """Fold the marker that some APIs send after the last event."""
+
+    def answer(self) -> Answer:
+        """Return what was folded so far."""
+
+
+class WireApi(Protocol):
+    """One LLM wire API; a module of ``wire/`` and a line in the registry."""
+
+    @property
+    def name(self) -> str:
+        """``heron.wire_api``."""
+
+    @property
+    def operation(self) -> str:
+        """``gen_ai.operation.name``."""
+
+    @property
+    def provider(self) -> str:
+        """``gen_ai.provider.name`` when neither host nor answer tells."""
+
+    @property
+    def path_suffixes(self) -> tuple[str, ...]:
+        """Ends of request paths, without query, that belong to this API."""
+
+    @property
+    def merging(self) -> MergeRules:
+        """Which runs of its streams are folded as one event."""
+
+    @property
+    def finish_reasons(self) -> Mapping[str, str]:
+        """Provider's stop reason to the word of the conventions."""
+
+    def matches(self, members: Members) -> bool:
+        """Return whether a request body has the shape of this API."""
+
+    def request(self, members: Members, path: str, memory: Memory) -> LlmRequest:
+        """Return what was asked; ``members`` is empty when the body cannot be read."""
+
+    def fold(self, request: LlmRequest) -> ResponseFold:
+        """Return a new fold for the response to ``request``."""

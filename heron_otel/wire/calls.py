@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage that makes LLM calls of HTTP exchanges."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from heron_otel.errors import JsonError
+from heron_otel.records.http import (
+    BodyFlag,
+    ExchangeEnd,
+    HttpExchange,
+    HttpExchangeStarted,
+    HttpRecord,
+    HttpRequest,
+    HttpResponse,
+)
+from heron_otel.records.wire import (
+    CallError,
+    Json,
+    LlmCall,
+    LlmCallStarted,
+    LlmRecord,
+    LlmRequest,
+    LlmResponse,
+)
+from heron_otel.wire.api import Answer, ResponseFold, WireApi
+from heron_otel.wire.detect import Detection, Verdict, detect
+from heron_otel.wire.errors import error_of_end, error_of_status
+from heron_otel.wire.estimate import estimate_usage
+from heron_otel.wire.events import fold_runs, fold_text
+from heron_otel.wire.json_text import close_truncated, decode
+from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
+from heron_otel.wire.providers import provider_of_host, provider_of_response
+from heron_otel.wire.timing import timing_of
+
+MAX_OPEN_CALLS = 4096
+"""Default bound of announced calls whose parsed request is kept until their end."""
+
+_SSE_STARTS = (b"data:", b"event:")
+_DAMAGED = (
+    BodyFlag.TRUNCATED
+    | BodyFlag.CODING_UNSUPPORTED
+    | BodyFlag.CODING_CORRUPT
+    | BodyFlag.CODING_BOMB
+    | BodyFlag.GAPPED
+)
+
+
+@dataclass(slots=True)
+class WireCounters:
+    """What the stage saw, as plain counts; names are those of the self-metrics."""
+
+    calls: int = 0
+    started: int = 0
+    recognised: dict[str, int] = field(default_factory=dict)
+    """Operations that are known and not parsed, by ``api/operation``."""
+    llm_like: int = 0
+    """Requests with members of an LLM request that no API claims."""
+    other: int = 0
+    malformed_requests: int = 0
+    malformed_responses: int = 0
+    malformed_events: int = 0
+    open_evicted: int = 0
+    """Announced calls whose parsed request was given up at the limit and parsed again."""
+    requestless: int = 0
+    """Exchanges without a request, which ``http/`` never sends."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request with all that is known before its response."""
+
+    key: str
+    api: WireApi
+    provider: str | None
+    request: LlmRequest
+
+
+class WireCalls:
+    """Turns HTTP exchanges into LLM calls; anything that is no LLM call is counted.
+
+    ``source`` is the receiver id, ``providers`` maps host names to ``gen_ai.provider.name``,
+    ``memory_bytes`` bounds what is remembered of message histories.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        providers: Mapping[str, str] | None = None,
+        memory_bytes: int = MEMO_BYTES,
+        max_open_calls: int = MAX_OPEN_CALLS,
+    ) -> None:
+        self._source = source
+        self._providers = dict(providers or {})
+        self._open: dict[tuple[int, int], _Asked] = {}
+        self._max_open_calls = max_open_calls
+        self.memory = Memory(memory_bytes)
+        self.counters = WireCounters()
+
+    def feed(self, record: HttpRecord) -> Iterable[LlmRecord]:
+        """Return the call that ``record`` is, if it is one."""
+        if isinstance(record, HttpExchange):
+            call = self._finished(record)
+            return () if call is None else (call,)
+        return self._announced(record)
+
+    def advance(self, now_ns: int) -> Iterable[LlmRecord]:
+        """Return nothing: no call waits for time."""
+        return ()
+
+    def finish(self) -> Iterable[LlmRecord]:
+        """Return nothing: exchanges that are still open come from the stage before."""
+        self._open.clear()
+        return ()
+
+    def _announced(self, record: HttpExchangeStarted) -> Iterable[LlmRecord]:
+        asked = self._ask(record, record.request)
+        if asked is None:
+            return ()
+        if len(self._open) >= self._max_open_calls:
+            del self._open[next(iter(self._open))]
+            self.counters.open_evicted += 1
+        self._open[record.flow_id, record.index] = asked
+        self.counters.started += 1
+        return (
+            LlmCallStarted(
+                key=asked.key,
+                wire_api=asked.api.name,
+                operation=asked.api.operation,
+                provider=asked.provider or asked.api.provider,
+                source=self._source,
+                emitted_at_ns=record.emitted_at_ns,
+                started_at_ns=record.request.started_at_ns,
+                request=asked.request,
+                fields=record.request.fields,
+                client_address=record.client_address,
+                client_port=record.client_port,
+                server_address=record.server_address,
+                server_port=record.server_port,
+            ),
+        )
+
+    def _finished(self, exchange: HttpExchange) -> LlmCall | None:
+        request = exchange.request
+        if request is None:
+            self.counters.requestless += 1
+            return None
+        asked = self._open.pop((exchange.flow_id, exchange.index), None) if self._open else None
+        if asked is None:
+            asked = self._ask(exchange, request)
+            if asked is None:
+                return None
+        self.counters.calls += 1
+        return self._call(exchange, request, asked)
+
+    def _ask(self, record: HttpRecord, request: HttpRequest) -> _Asked | None:
+        found = detect(request)
+        api = found.api
+        if api is None:
+            self._count(found)
+            return None
+        members = found.members
+        if members is None:
+            self.counters.malformed_requests += 1
+            members = {}
+        return _Asked(
+            key=call_key(record, request),
+            api=api,
+            provider=provider_of_host(found.host, self._providers),
+            request=api.request(members, found.path, self.memory),
+        )
+
+    def _count(self, found: Detection) -> None:
+        match found.verdict:
+            case Verdict.RECOGNISED:
+                name = f"{found.wire_api or 'any'}/{found.operation}"
+                self.counters.recognised[name] = self.counters.recognised.get(name, 0) + 1
+            case Verdict.LLM_LIKE:
+                self.counters.llm_like += 1
+            case _:
+                self.counters.other += 1
+
+    def _call(self, exchange: HttpExchange, request: HttpRequest, asked: _Asked) -> LlmCall:
+        response = exchange.response
+        api = asked.api
+        chunk_times: list[int] = []
+        answer = Answer()
+        error: CallError | None = None
+        if response is not None:
+            fold = api.fold(asked.request)
+            chunk_times, body = self._fold(response, api, fold)
+            answer = fold.answer()
+            error = answer.error
+            if error is None and response.status_code >= 400:
+                error = error_of_status(response.status_code, body)
+            elif not answer.understood and response.content_bytes:
+                self.counters.malformed_responses += 1
+        is_cut = _is_cut(exchange, answer)
+        if error is None and is_cut:
+            error = error_of_end(exchange.end, is_answered=response is not None)
+        provider = asked.provider or answer.provider
+        made = None
+        if response is not None:
+            made = _response(api, asked.request, answer, is_cut=is_cut, error=error)
+            provider = provider or provider_of_response(response)
+        return LlmCall(
+            key=asked.key,
+            wire_api=api.name,
+            operation=api.operation,
+            provider=provider or api.provider,
+            exchange=exchange,
+            source=self._source,
+            request=asked.request,
+            response=made,
+            timing=timing_of(exchange, request, chunk_times),
+            error=error,
+            complete=not is_cut and not _is_damaged(request, response),
+        )
+
+    def _fold(
+        self, response: HttpResponse, api: WireApi, fold: ResponseFold
+    ) -> tuple[list[int], Json]:
+        """Fold the body or the events; return the times of content, and the body."""
+        if response.runs:
+            stream = fold_runs(response.runs, response.event_times, api.merging, fold)
+            self.counters.malformed_events += stream.malformed_events
+            return stream.chunk_times_ns, None
+        content = response.content
+        if content.startswith(_SSE_STARTS):
+            stream = fold_text(content, api.merging, fold)
+            self.counters.malformed_events += stream.malformed_events
+            return [], None
+        value = _body(content, response.flags) if content else None
+        if isinstance(value, dict):
+            fold.event(value, 0)
+        return [], value
+
+
+def _body(content: bytes, flags: int) -> Json:
+    """Return the body as a value, of a damaged body what comes before the damage."""
+    try:
+        return decode(content)
+    except JsonError:
+        if not flags:
+            return None
+    try:
+        return decode(close_truncated(content))
+    except JsonError:
+        return None
+
+
+def _is_cut(exchange: HttpExchange, answer: Answer) -> bool:
+    """Return whether the exchange ended before the answer did.
+
+    Clients close the connection after the last event that they need (``[DONE]``,
+    ``message_stop``): that is a complete call.
+    """
+    response = exchange.response
+    if response is None:
+        return True
+    if answer.done and response.runs:
+        return False
+    if exchange.end not in (ExchangeEnd.COMPLETE, ExchangeEnd.UPGRADED):
+        return True
+    return bool(response.flags & BodyFlag.INCOMPLETE)
+
+
+def _response(
+    api: WireApi, request: LlmRequest, answer: Answer, *, is_cut: bool, error: CallError | None
+) -> LlmResponse:
+    usage = answer.usage
+    choices = answer.choices
+    if choices and _lacks_counts(answer, is_broken=is_cut or error is not None):
+        written = sum(choice.content_bytes for choice in choices)
+        usage = estimate_usage(request, written, usage)
+    reasons = tuple(choice.stop_reason for choice in choices)
+    finish_reasons: tuple[str, ...] = ()
+    if error is not None or any(reasons):
+        finish_reasons = tuple(
+            "error" if reason is None else api.finish_reasons.get(reason, reason)
+            for reason in reasons
+        )
+    return LlmResponse(
+        id=answer.id,
+        model=answer.model,
+        messages=tuple(make_message("assistant", choice.parts) for choice in choices),
+        text=choices[0].text if choices else "",
+        tool_calls=tuple(choices[0].tool_calls) if choices else (),
+        stop_reasons=reasons,
+        finish_reasons=finish_reasons,
+        usage=usage,
+        metadata=answer.metadata,
+    )
+
+
+def call_key(record: HttpRecord, request: HttpRequest) -> str:
+    """Return the key of a call: equal for the same packets in any capture."""
+    name = (
+        f"{record.client_address}|{record.client_port}|{record.server_address}"
+        f"|{record.server_port}|{record.request_seq}|{request.started_at_ns}"
+    )
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+
+
+def _lacks_counts(answer: Answer, *, is_broken: bool) -> bool:
+    """Return whether token counts are missing, or stand for less than was written."""
+    usage = answer.usage
+    if usage is None or (is_broken and not answer.usage_is_final):
+        return True
+    return usage.input_tokens is None or usage.output_tokens is None
+
+
+def _is_damaged(request: HttpRequest, response: HttpResponse | None) -> bool:
+    """Return whether what was captured differs from what was sent."""
+    if request.lost_bytes or request.flags & _DAMAGED:
+        return True
+    return response is not None and bool(response.lost_bytes or response.flags & _DAMAGED)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells which LLM API a request uses: method, path and header fields first, then the body."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heron_otel.errors import JsonError
+from heron_otel.records.http import BodyFlag, HttpRequest
+from heron_otel.wire.api import Members, WireApi
+from heron_otel.wire.json_text import close_truncated, decode_members
+from heron_otel.wire.recognised import recognise
+from heron_otel.wire.registry import WIRE_APIS
+
+_CUT = (
+    BodyFlag.TRUNCATED
+    | BodyFlag.INCOMPLETE
+    | BodyFlag.GAPPED
+    | BodyFlag.CODING_CORRUPT
+    | BodyFlag.CODING_BOMB
+)
+_ANTHROPIC = next(api for api in WIRE_APIS if api.name == "anthropic-messages")
+# Members that requests to language models have, for counting what is not known.
+_LLM_MEMBERS = ("messages", "prompt", "input", "contents")
+_RESPONSES_MEMBERS = ("instructions", "previous_response_id", "reasoning", "text", "include")
+
+
+class Verdict(enum.Enum):
+    """What a request is."""
+
+    CALL = "call"  # parsed by an API of the registry
+    RECOGNISED = "recognised"  # a known operation that is not parsed
+    LLM_LIKE = "llm_like"  # unknown, with members that LLM requests have
+    OTHER = "other"  # not LLM traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A verdict with the API it names."""
+
+    verdict: Verdict
+    wire_api: str | None = None  # also of recognised operations
+    operation: str | None = None
+    api: WireApi | None = None  # set for CALL
+    members: Members | None = None  # body of a CALL; None: unreadable
+    path: str = ""
+    host: str = ""
+
+
+_OTHER = Detection(Verdict.OTHER)
+
+
+def detect(request: HttpRequest) -> Detection:
+    """Return what ``request`` is.
+
+    A path that names an operation decides, whatever the body; an ``anthropic-version`` field
+    outweighs the path of another chat API. Only without such a path the shape of the body
+    counts, and only when it is declared ``application/json``.
+    """
+    if request.method != "POST":
+        return _OTHER
+    target = request.target
+    path = target.partition("?")[0].rstrip("/")
+    fields = request.fields
+    named = dict(zip(fields[::2], fields[1::2], strict=False))
+    host = named.get("host", "")
+    api = _api_of_path(path)
+    is_anthropic = "anthropic-version" in named
+    if api is None:
+        known = recognise(path)
+        if known is not None and is_anthropic and known.operation == "chat":
+            api = _ANTHROPIC
+        elif known is not None:
+            return Detection(
+                Verdict.RECOGNISED, known.api or None, known.operation, path=path, host=host
+            )
+    elif is_anthropic:
+        api = _ANTHROPIC
+    if api is not None:
+        return Detection(Verdict.CALL, api.name, api.operation, api, _members(request), path, host)
+    if _media_type(named) != "application/json":
+        return _OTHER
+    members = _members(request)
+    if members is None:
+        return _OTHER
+    return _detect_shape(members, path, host, is_anthropic)
+
+
+def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) -> Detection:
+    if is_anthropic and "model" in members and "messages" in members:
+        return Detection(
+            Verdict.CALL, _ANTHROPIC.name, _ANTHROPIC.operation, _ANTHROPIC, members, path, host
+        )
+    for api in WIRE_APIS:
+        if api.matches(members):
+            return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
+    if "messages" in members or not any(name in members for name in _LLM_MEMBERS):
+        if "messages" in members and "model" in members:
+            return Detection(Verdict.LLM_LIKE, path=path, host=host)
+        return _OTHER
+    if "contents" in members:
+        return Detection(Verdict.RECOGNISED, "gemini", "generate_content", path=path, host=host)
+    if "model" not in members:
+        return _OTHER
+    if "input" in members and any(name in members for name in _RESPONSES_MEMBERS):
+        return Detection(Verdict.RECOGNISED, "openai-responses", "chat", path=path, host=host)
+    return Detection(Verdict.LLM_LIKE, path=path, host=host)
+
+
+def _api_of_path(path: str) -> WireApi | None:
+    for api in WIRE_APIS:
+        for suffix in api.path_suffixes:
+            if path.endswith(suffix):
+                return api
+    return None
+
+
+def _media_type(named: Mapping[str, str]) -> str:
+    return named.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _members(request: HttpRequest) -> Members | None:
+    """Return the members of the body; of a cut body those before the cut; None: unreadable."""
+    content = request.content
+    try:
+        return decode_members(content)
+    except JsonError:
+        pass
+    if content and request.flags & _CUT:
+        try:
+            return decode_members(close_truncated(content))
+        except JsonError:
+            pass
+    return None

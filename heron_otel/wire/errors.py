@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a call failed: the provider's word, else the HTTP status, else how the exchange ended."""
+
+from __future__ import annotations
+
+from heron_otel.records.http import ExchangeEnd
+from heron_otel.records.wire import CallError, Json
+
+MAX_MESSAGE_CHARACTERS = 2000
+"""Longer error messages are cut: some servers answer with whole HTML pages."""
+
+OTHER = "_OTHER"  # error.type when there is an error without a name (semantic conventions)
+CONNECTION_RESET = "connection_reset"
+STREAM_INTERRUPTED = "stream_interrupted"
+TIMEOUT = "timeout"
+NO_RESPONSE = "no_response"
+
+
+def error_of_value(value: dict[str, Json]) -> CallError | None:
+    """Return the error that a JSON object of any provider's style tells, or None.
+
+    Knows ``{"error": {"type", "code", "status", "message"}}``, ``{"error": "text"}``, and the
+    flat ``{"object": "error", "type", "message"}`` of vLLM.
+    """
+    error = value.get("error")
+    if error is None and (value.get("object") == "error" or value.get("type") == "error"):
+        error = {name: member for name, member in value.items() if member != "error"}
+    if isinstance(error, str):
+        message = value.get("message")
+        # Some gateways put the name into `error` and the sentence into `message`.
+        if isinstance(message, str):
+            return CallError(type=_name(error) or OTHER, message=_cut(message))
+        return CallError(type=OTHER, message=_cut(error))
+    if error is None or error is False:
+        return None
+    if not isinstance(error, dict):
+        return CallError(type=OTHER)
+    found = None
+    for member in ("type", "status", "code"):
+        found = _name(error.get(member))
+        if found is not None:
+            break
+    message = error.get("message")
+    return CallError(type=found or OTHER, message=_cut(message))
+
+
+def error_of_status(status_code: int, value: Json) -> CallError:
+    """Return the error of a response with status 400 or above and the body ``value``.
+
+    The type is the provider's when the body names one, else the status code.
+    """
+    if isinstance(value, list) and value:
+        value = value[0]
+    found = error_of_value(value) if isinstance(value, dict) else None
+    if found is None and isinstance(value, dict):
+        detail = value.get("detail", value.get("message"))
+        return CallError(type=str(status_code), message=_cut(detail))
+    if found is None:
+        return CallError(type=str(status_code))
+    if found.type == OTHER:
+        return CallError(type=str(status_code), message=found.message)
+    return found
+
+
+def error_of_end(end: int, *, is_answered: bool) -> CallError | None:
+    """Return the error of an exchange that ended early, or None when only the capture did.
+
+    ``is_answered`` says whether a response byte came.
+    """
+    match end:
+        case ExchangeEnd.RESET:
+            return CallError(type=CONNECTION_RESET)
+        case ExchangeEnd.IDLE:
+            return CallError(type=TIMEOUT)
+        case ExchangeEnd.NO_RESPONSE:
+            return CallError(type=NO_RESPONSE)
+        case ExchangeEnd.RESPONSE_CUT:
+            return CallError(type=STREAM_INTERRUPTED if is_answered else NO_RESPONSE)
+        case _:
+            return None
+
+
+def _name(value: Json) -> str | None:
+    if isinstance(value, str) and value and len(value) <= 100 and not any(map(str.isspace, value)):
+        return value
+    if type(value) is int:
+        return str(value)
+    return None
+
+
+def _cut(message: Json) -> str | None:
+    if not isinstance(message, str) or not message:
+        return None
+    return message[:MAX_MESSAGE_CHARACTERS]

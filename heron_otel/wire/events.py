@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folds the Server-Sent Events of a response, whole runs at once where that is exact."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from heron_otel.errors import JsonError
+from heron_otel.records.http import SseRun
+from heron_otel.records.wire import Json
+from heron_otel.wire.api import MergeRules, ResponseFold
+from heron_otel.wire.json_text import decode_lenient, decode_strict, scrub
+
+_DONE = b"[DONE]"
+_BLANK_LINE = re.compile(rb"(?:\r\n|\r|\n){2,}")
+
+
+@dataclass(slots=True)
+class FoldedStream:
+    """What folding a stream says about its events."""
+
+    chunk_times_ns: list[int]
+    """Capture time of every event that adds content."""
+    malformed_events: int = 0
+    """Events whose data is neither a JSON object nor an end marker."""
+
+
+def fold_runs(
+    runs: tuple[SseRun, ...], event_times: bytes, rules: MergeRules, fold: ResponseFold
+) -> FoldedStream:
+    """Fold ``runs`` in order. The result does not depend on how events were put into runs."""
+    times: list[int] = memoryview(event_times).cast("q").tolist()
+    stream = FoldedStream(chunk_times_ns=[])
+    chunk_times = stream.chunk_times_ns
+    first = 0
+    for run in runs:
+        after = first + run.count
+        if run.keys:
+            merged = _merge(run, rules)
+            if merged is not None:
+                try:
+                    value = decode_strict(merged)
+                except JsonError:
+                    value = None
+                if isinstance(value, dict):
+                    if fold.event(value, times[after - 1]):
+                        chunk_times.extend(_content_times(run, rules, times[first:after]))
+                    first = after
+                    continue
+        for data in run.iter_data():
+            _fold_one(data, times[first], rules, fold, stream)
+            first += 1
+    return stream
+
+
+def fold_text(content: bytes, rules: MergeRules, fold: ResponseFold) -> FoldedStream:
+    """Fold the events of a body that is an event stream and was not declared as one.
+
+    Nothing is known about the times of its events.
+    """
+    stream = FoldedStream(chunk_times_ns=[])
+    for block in _BLANK_LINE.split(content):
+        lines = [line[5:].lstrip(b" ") for line in block.splitlines() if line[:5] == b"data:"]
+        if lines:
+            _fold_one(b"\n".join(lines), 0, rules, fold, stream)
+    stream.chunk_times_ns.clear()
+    return stream
+
+
+def _fold_one(
+    data: bytes, at_ns: int, rules: MergeRules, fold: ResponseFold, stream: FoldedStream
+) -> None:
+    value: Json
+    try:
+        value = decode_strict(data)
+    except JsonError:
+        if data.strip() == _DONE:
+            fold.end_of_stream()
+            return
+        try:
+            value = decode_lenient(data)
+        except JsonError:
+            stream.malformed_events += 1
+            return
+        # A character may be cut between two deltas: the fold joins those texts itself.
+        value = scrub(value, rules.joined if rules.required in data else frozenset())
+    # `[DONE]` is caught above: it is no JSON. Other values than objects carry nothing.
+    if not isinstance(value, dict):
+        stream.malformed_events += 1
+    elif fold.event(value, at_ns):
+        stream.chunk_times_ns.append(at_ns)
+
+
+def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
+    """Return the one event that stands for ``run``, or None when only expansion is exact."""
+    parts = run.parts
+    unsafe = rules.unsafe.search
+    is_required_found = False
+    for part in parts:
+        if unsafe(part):
+            return None
+        if rules.required in part:
+            is_required_found = True
+    if not is_required_found:
+        return None
+    pieces = [parts[0]]
+    for slot, key in enumerate(run.keys):
+        is_string = run.strings >> slot & 1
+        if is_string and key in rules.joined:
+            pieces.append(run.values[slot])
+        elif key in rules.last if is_string else key not in rules.exact:
+            length = memoryview(run.lengths).cast("I")[(run.count - 1) * len(run.keys) + slot]
+            pieces.append(run.values[slot][len(run.values[slot]) - length :])
+        else:
+            return None
+        pieces.append(parts[slot + 1])
+    return b"".join(pieces)
+
+
+def _content_times(run: SseRun, rules: MergeRules, times: list[int]) -> list[int]:
+    """Return the times of the events of a merged run that add content."""
+    slots = len(run.keys)
+    lengths = memoryview(run.lengths).cast("I").tolist()
+    content = [
+        slot for slot, key in enumerate(run.keys) if run.strings >> slot & 1 and key in rules.joined
+    ]
+    if len(content) == 1:
+        sizes = lengths[content[0] :: slots]
+        if 0 not in sizes:
+            return times
+        return [time for time, size in zip(times, sizes, strict=True) if size]
+    return [
+        time
+        for index, time in enumerate(times)
+        if any(lengths[index * slots + slot] for slot in content)
+    ]

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON as it is on the wire: strict and fast first, then lenient, never raising what it read.
+
+Real bodies hold lone surrogates, ``NaN``, bytes that are no UTF-8, or end in the middle. The
+lenient way reads them as far as a value can be told; a body that gives no value raises
+``JsonError``, which no function outside ``wire/`` ever sees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import cast
+
+import msgspec
+
+from heron_otel.errors import JsonError
+from heron_otel.records.wire import Json
+
+MAX_DEPTH = 128
+"""Nesting that is read. Real bodies stay below 40; interpreters and stores fail near 1000."""
+
+_DEPTH_FREE_BYTES = 256  # below this length fewer than MAX_DEPTH brackets can open and close
+_STRICT = msgspec.json.Decoder()
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_ENCODER = msgspec.json.Encoder()
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s"\[\]{},:]+', re.DOTALL)
+_PARTIAL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9A-Fa-f]{0,3})?)$")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_MAX_INTEGER_DIGITS = 64  # longer ones are no count of anything
+
+
+def is_too_deep(data: bytes) -> bool:
+    """Return whether ``data`` nests deeper than ``MAX_DEPTH``."""
+    if len(data) < _DEPTH_FREE_BYTES or data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    rest = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not rest:
+            return False
+        rest = rest.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(rest)
+
+
+def decode_strict(data: bytes) -> Json:
+    """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON."""
+    if is_too_deep(data):
+        raise JsonError("nested too deep")
+    try:
+        return cast(Json, _STRICT.decode(data))
+    except _ERRORS as error:
+        raise JsonError(str(error)) from error
+
+
+def decode_lenient(data: bytes) -> Json:
+    """Return the value of ``data`` read leniently; strings may hold surrogates (see ``scrub``).
+
+    Bytes that are no UTF-8 become surrogate escapes, so that text which a sender cut inside a
+    character can be joined again. ``NaN``, infinities and integers of more than 64 digits
+    become None. Raises ``JsonError`` when nothing can be read.
+    """
+    if is_too_deep(data):
+        raise JsonError("nested too deep")
+    text = data.decode("utf-8-sig", "surrogateescape")
+    try:
+        return cast(
+            Json,
+            json.loads(
+                text,
+                strict=False,
+                parse_constant=_no_constant,
+                parse_int=_integer,
+                parse_float=_real,
+            ),
+        )
+    except (ValueError, RecursionError) as error:
+        raise JsonError(str(error)) from error
+
+
+def decode(data: bytes) -> Json:
+    """Return the value of ``data``, leniently when needed; raise ``JsonError``."""
+    try:
+        return decode_strict(data)
+    except JsonError:
+        return scrub(decode_lenient(data))
+
+
+def decode_raw(raw: msgspec.Raw) -> Json:
+    """Return the value of ``raw``, or None when it gives none."""
+    try:
+        return decode(bytes(raw))
+    except JsonError:
+        return None
+
+
+def decode_members(data: bytes) -> dict[str, msgspec.Raw]:
+    """Return the members of the JSON object ``data``, values undecoded; raise ``JsonError``."""
+    try:
+        return _MEMBERS.decode(data)
+    except _ERRORS:
+        value = scrub(decode_lenient(data))
+        if not isinstance(value, dict):
+            raise JsonError("not an object") from None
+        return {name: msgspec.Raw(_ENCODER.encode(member)) for name, member in value.items()}
+
+
+def decode_items(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the items of the JSON array ``data``, undecoded; empty when it is no array."""
+    try:
+        return _ITEMS.decode(data)
+    except _ERRORS:
+        return []
+
+
+def encode(value: Json) -> bytes:
+    """Return ``value`` as compact JSON, members in their order, surrogates replaced."""
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(scrub(value))
+
+
+def scrub_text(text: str) -> str:
+    """Return ``text`` as valid Unicode: split characters joined, what is left replaced."""
+    if not _SURROGATE.search(text):
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    plain = _LONE_SURROGATE.sub("\ufffd", joined)
+    return plain.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def join_text(pieces: list[str]) -> tuple[str, int]:
+    """Return ``pieces`` joined as valid Unicode, and the size of that in UTF-8 bytes."""
+    text = "".join(pieces)
+    if text.isascii():
+        return text, len(text)
+    try:
+        return text, len(text.encode())
+    except UnicodeEncodeError:
+        text = scrub_text(text)
+        return text, len(text.encode())
+
+
+def scrub(value: Json, keep: frozenset[str] = frozenset()) -> Json:
+    """Return ``value`` with valid Unicode in all strings but those of members in ``keep``."""
+    if isinstance(value, str):
+        return scrub_text(value)
+    if isinstance(value, list):
+        return [scrub(item, keep) for item in value]
+    if isinstance(value, dict):
+        return {
+            scrub_text(name): member
+            if name in keep and isinstance(member, str)
+            else scrub(member, keep)
+            for name, member in value.items()
+        }
+    return value
+
+
+def close_truncated(data: bytes) -> bytes:
+    """Return the longest part of a cut JSON text that can be closed, closed.
+
+    A string value that the cut hits keeps its text; an unfinished member name is dropped.
+    """
+    closers: list[bytes] = []
+    safe_end = 0
+    safe_closers: list[bytes] = []
+    position = 0
+    after_colon = False
+    for match in _TOKEN.finditer(data):
+        if b'"' in data[position : match.start()]:
+            break
+        token = match.group()
+        position = match.end()
+        if token in (b"{", b"["):
+            closers.append(b"}" if token == b"{" else b"]")
+            after_colon = False
+        elif token in (b"}", b"]"):
+            if not closers or closers.pop() != token:
+                break
+            after_colon = False
+        elif token == b":":
+            after_colon = True
+            continue
+        elif token == b"," or (closers and closers[-1] == b"}" and not after_colon):
+            continue
+        elif token[:1] != b'"' and position == len(data):
+            break
+        else:
+            after_colon = False
+        safe_end = position
+        safe_closers = closers.copy()
+    opened = data.find(b'"', position)
+    is_value = bool(closers) and (closers[-1] == b"]" or after_colon)
+    if opened >= 0 and is_value and not data[position:opened].strip(b" \t\r\n,"):
+        cut = _PARTIAL_ESCAPE.search(data, opened)
+        text = data[: cut.start(1)] if cut else data
+        text = text.decode("utf-8", "ignore").encode()
+        return text + b'"' + b"".join(reversed(closers))
+    return data[:safe_end] + b"".join(reversed(safe_closers))
+
+
+def _no_constant(_: str) -> None:
+    return None
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if len(text) <= _MAX_INTEGER_DIGITS else None
+
+
+def _real(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folds OpenAI Chat replies: a whole body is one event whose choices hold a ``message``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from heron_otel.records.wire import Json, ToolCall
+from heron_otel.wire.api import Answer, Choice
+from heron_otel.wire.errors import error_of_value
+from heron_otel.wire.json_text import join_text
+from heron_otel.wire.messages import Part
+from heron_otel.wire.openai_messages import (
+    audio_part,
+    content_parts,
+    tool_call,
+    tool_call_part,
+)
+from heron_otel.wire.usage import merge_last, openai_usage
+
+MAX_CHOICES = 128
+"""Choices kept of one reply; OpenAI takes ``n`` up to 128."""
+MAX_TOOL_CALLS = 1024
+"""Tool calls kept of one choice; OpenAI takes 128 tools, real replies stay below 100 calls."""
+
+_METADATA = ("service_tier", "system_fingerprint", "provider", "created")
+
+
+@dataclass(slots=True)
+class _Tool:
+    """A tool call as it grows."""
+
+    id: Json = None
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    value: Json = None  # arguments that are no text, as some servers send them
+    touched_at_ns: int = 0
+
+
+@dataclass(slots=True)
+class _ChatChoice:
+    """A choice as it grows; pieces are joined once, at the end."""
+
+    content: list[str] = field(default_factory=list)
+    extra: list[Part] = field(default_factory=list)  # content parts that are no text
+    reasoning_content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+    audio: dict[str, Json] | None = None
+    audio_data: list[str] = field(default_factory=list)
+    audio_transcript: list[str] = field(default_factory=list)
+    annotations: list[Json] = field(default_factory=list)
+    tools: dict[int, _Tool] = field(default_factory=dict)
+    aliases: dict[int, int] = field(default_factory=dict)  # wire index to key in ``tools``
+    function: _Tool | None = None
+    stop_reason: str | None = None
+
+
+class ChatFold:
+    """Fold of one Chat Completions reply.
+
+    Choices and tool calls are told apart by their ``index``. A tool call without an index, or
+    with the index of another call but a new id (both seen behind gateways), is a new call.
+    """
+
+    __slots__ = ("_answer", "_choices", "_expects_usage", "_usage")
+
+    def __init__(self, *, expects_usage: bool = False) -> None:
+        self._answer = Answer()
+        self._choices: dict[int, _ChatChoice] = {}
+        self._usage: dict[str, Json] = {}
+        self._expects_usage = expects_usage
+
+    def event(self, value: dict[str, Json], at_ns: int) -> bool:
+        """Fold a chunk or a whole body; return whether it adds content."""
+        answer = self._answer
+        is_content = False
+        choices = value.get("choices")
+        if isinstance(choices, list):
+            answer.understood = True
+            for position, choice in enumerate(choices):
+                if isinstance(choice, dict) and self._choice(choice, position, at_ns):
+                    is_content = True
+        if answer.id is None:
+            identity = value.get("id")
+            if isinstance(identity, str) and identity:
+                answer.id = identity
+        if answer.model is None:
+            model = value.get("model")
+            if isinstance(model, str) and model:
+                answer.model = model
+        usage = value.get("usage")
+        if isinstance(usage, dict):
+            merge_last(self._usage, usage)
+        groq = value.get("x_groq")
+        if isinstance(groq, dict):
+            answer.provider = "groq"
+            usage = groq.get("usage")
+            if isinstance(usage, dict):
+                merge_last(self._usage, usage)
+            value = {**value, "error": value.get("error") or groq.get("error")}
+        for name in _METADATA:
+            member = value.get(name)
+            if member is not None:
+                answer.metadata[name] = member
+        if "prompt_logprobs" in value or "kv_transfer_params" in value:
+            answer.provider = answer.provider or "vllm"
+        if value.get("error") is not None or value.get("object") == "error":
+            answer.error = error_of_value(value) or answer.error
+            answer.understood = True
+        return is_content
+
+    def _choice(self, value: dict[str, Json], position: int, at_ns: int) -> bool:
+        index = value.get("index")
+        if type(index) is not int:
+            index = position
+        choice = self._choices.get(index)
+        if choice is None:
+            if len(self._choices) >= MAX_CHOICES:
+                return False
+            choice = self._choices[index] = _ChatChoice()
+        reason = value.get("finish_reason")
+        if isinstance(reason, str) and reason:
+            choice.stop_reason = reason
+        if "matched_stop" in value:
+            self._answer.provider = self._answer.provider or "sglang"
+        elif "stop_reason" in value:
+            self._answer.provider = self._answer.provider or "vllm"
+        usage = value.get("usage")
+        if isinstance(usage, dict):
+            merge_last(self._usage, usage)
+        is_content = False
+        for member in ("delta", "message"):
+            delta = value.get(member)
+            if isinstance(delta, dict) and _fold_delta(choice, delta, at_ns):
+                is_content = True
+        return is_content
+
+    def end_of_stream(self) -> None:
+        """Fold ``[DONE]``."""
+        self._answer.done = True
+
+    def answer(self) -> Answer:
+        """Return what was folded so far."""
+        answer = self._answer
+        answer.choices = [_close(self._choices[index]) for index in sorted(self._choices)]
+        answer.usage = openai_usage(self._usage) if self._usage else None
+        if not answer.done and answer.choices:
+            is_finished = all(choice.stop_reason is not None for choice in answer.choices)
+            answer.done = is_finished and (answer.usage is not None or not self._expects_usage)
+        answer.usage_is_final = answer.done
+        fingerprint = answer.metadata.get("system_fingerprint")
+        if answer.provider is None and fingerprint == "fp_ollama":
+            answer.provider = "ollama"
+        if answer.provider is None and "prompt_cache_hit_tokens" in self._usage:
+            answer.provider = "deepseek"
+        return answer
+
+
+def _fold_delta(choice: _ChatChoice, delta: dict[str, Json], at_ns: int) -> bool:
+    is_content = False
+    for name, value in delta.items():
+        if not value:
+            continue
+        match name:
+            case "content":
+                if isinstance(value, str):
+                    choice.content.append(value)
+                    is_content = True
+                else:
+                    is_content = _fold_parts(choice, value) or is_content
+            case "reasoning_content" if isinstance(value, str):
+                choice.reasoning_content.append(value)
+                is_content = True
+            case "reasoning" if isinstance(value, str):
+                choice.reasoning.append(value)
+                is_content = True
+            case "refusal" if isinstance(value, str):
+                choice.refusal.append(value)
+                is_content = True
+            case "tool_calls" if isinstance(value, list):
+                for call in value:
+                    if isinstance(call, dict) and _fold_tool(choice, call, at_ns):
+                        is_content = True
+            case "function_call" if isinstance(value, dict):
+                if choice.function is None:
+                    choice.function = _Tool()
+                is_content = _grow(choice.function, value, "arguments", at_ns) or is_content
+            case "audio" if isinstance(value, dict):
+                is_content = _fold_audio(choice, value) or is_content
+            case "annotations" if isinstance(value, list):
+                choice.annotations.extend(value)
+            case _:
+                pass
+    return is_content
+
+
+def _fold_parts(choice: _ChatChoice, content: Json) -> bool:
+    """Fold ``content`` that is a list of parts (Mistral); text joins the text of the choice."""
+    is_content = False
+    for part in content_parts(content):
+        text = part.get("content")
+        if part["type"] in ("text", "reasoning") and isinstance(text, str):
+            pieces = choice.content if part["type"] == "text" else choice.reasoning
+            pieces.append(text)
+            is_content = is_content or bool(text)
+        else:
+            choice.extra.append(part)
+    return is_content
+
+
+def _fold_tool(choice: _ChatChoice, call: dict[str, Json], at_ns: int) -> bool:
+    tools = choice.tools
+    index = call.get("index")
+    identity = call.get("id")
+    if type(index) is int:
+        key = choice.aliases.get(index)
+    elif identity or not tools:
+        index, key = len(tools), None
+    else:
+        index = key = len(tools) - 1
+    tool = None if key is None else tools[key]
+    if tool is not None and identity and tool.id and identity != tool.id:
+        tool = None
+    if tool is None:
+        if len(tools) >= MAX_TOOL_CALLS:
+            return False
+        choice.aliases[index] = len(tools)
+        tool = tools[len(tools)] = _Tool()
+    if identity:
+        tool.id = identity
+    body = call.get("function")
+    if isinstance(body, dict):
+        return _grow(tool, body, "arguments", at_ns)
+    body = call.get("custom")
+    if isinstance(body, dict):
+        return _grow(tool, body, "input", at_ns)
+    return False
+
+
+def _grow(tool: _Tool, body: dict[str, Json], member: str, at_ns: int) -> bool:
+    name = body.get("name")
+    if isinstance(name, str) and name:
+        tool.name = name
+    tool.touched_at_ns = at_ns
+    arguments = body.get(member)
+    if isinstance(arguments, str):
+        if arguments:
+            tool.arguments.append(arguments)
+            return True
+    elif arguments is not None:
+        tool.value = arguments
+        return True
+    return False
+
+
+def _fold_audio(choice: _ChatChoice, audio: dict[str, Json]) -> bool:
+    if choice.audio is None:
+        choice.audio = {}
+    is_content = False
+    for name, value in audio.items():
+        if name in ("data", "transcript") and isinstance(value, str):
+            (choice.audio_data if name == "data" else choice.audio_transcript).append(value)
+            is_content = is_content or bool(value)
+        else:
+            choice.audio[name] = value
+    return is_content
+
+
+def _close(choice: _ChatChoice) -> Choice:
+    parts: list[Part] = []
+    spoken, spoken_bytes = join_text(choice.reasoning_content)
+    if spoken:
+        parts.append({"type": "reasoning", "content": spoken})
+    other, other_bytes = join_text(choice.reasoning)
+    # Servers in transition send the same reasoning under both names.
+    if other and other != spoken:
+        parts.append({"type": "reasoning", "content": other})
+    else:
+        other_bytes = 0
+    text, text_bytes = join_text(choice.content)
+    if text:
+        part: Part = {"type": "text", "content": text}
+        if choice.annotations:
+            part["annotations"] = choice.annotations
+        parts.append(part)
+    parts.extend(choice.extra)
+    refusal, refusal_bytes = join_text(choice.refusal)
+    if refusal:
+        parts.append({"type": "refusal", "content": refusal})
+    transcript, transcript_bytes = join_text(choice.audio_transcript)
+    if choice.audio is not None:
+        whole = dict(choice.audio)
+        whole["data"] = join_text(choice.audio_data)[0]
+        whole["transcript"] = transcript
+        parts.append(audio_part(whole))
+    calls = [_call(choice.tools[key]) for key in sorted(choice.tools)]
+    if choice.function is not None:
+        calls.append(_call(choice.function))
+    parts.extend(tool_call_part(call) for call in calls)
+    written = spoken_bytes + other_bytes + text_bytes + refusal_bytes + transcript_bytes
+    return Choice(
+        parts=parts,
+        text=text,
+        tool_calls=calls,
+        stop_reason=choice.stop_reason,
+        content_bytes=written + sum(call.arguments_bytes for call in calls),
+    )
+
+
+def _call(tool: _Tool) -> ToolCall:
+    arguments: Json = join_text(tool.arguments)[0] if tool.value is None else tool.value
+    return tool_call(tool.id, tool.name, arguments, tool.touched_at_ns or None)

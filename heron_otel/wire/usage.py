@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Token counts of providers, made comparable.
+
+``input_tokens`` is the total with cached and cache-written tokens, ``output_tokens`` the total
+with reasoning (GenAI conventions), whatever the provider counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from heron_otel.records.wire import Json, Usage
+
+_MAX_COUNT = 1 << 53  # larger numbers are no token counts, and doubles lose them
+
+
+def count(value: Json) -> int | None:
+    """Return ``value`` as a token count, or None when it is none."""
+    if type(value) is int:
+        return value if 0 <= value < _MAX_COUNT else None
+    if type(value) is float and value.is_integer() and 0 <= value < _MAX_COUNT:
+        return int(value)
+    return None
+
+
+def _first(usage: Mapping[str, Json], *names: str) -> int | None:
+    for name in names:
+        value = usage.get(name)
+        if value is not None:
+            found = count(value)
+            if found is not None:
+                return found
+    return None
+
+
+def _details(usage: Mapping[str, Json], *names: str) -> Mapping[str, Json]:
+    for name in names:
+        value = usage.get(name)
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
+    """Return the usage of an OpenAI Chat reply; None when it holds no count.
+
+    Gateways put Anthropic's names into OpenAI replies; OpenAI's names win. xAI counts reasoning
+    beside ``completion_tokens``, which its total shows. Anthropic's ``input_tokens`` excludes
+    the cache: that is what a count below its own cached part means.
+    """
+    prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
+    completion = _details(usage, "completion_tokens_details", "output_tokens_details")
+    given_input = _first(usage, "prompt_tokens", "input_tokens")
+    given_output = _first(usage, "completion_tokens", "output_tokens")
+    cache_read = _first(prompt, "cached_tokens")
+    if cache_read is None:
+        cache_read = _first(
+            usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
+        )
+    cache_write = _first(prompt, "cache_write_tokens", "cache_creation_tokens")
+    if cache_write is None:
+        cache_write = _first(usage, "cache_creation_input_tokens")
+    reasoning = _first(completion, "reasoning_tokens")
+    if reasoning is None:
+        reasoning = _first(usage, "reasoning_tokens")
+    if given_input is None and given_output is None:
+        return None
+    total = _first(usage, "total_tokens")
+    input_tokens = given_input
+    cached = (cache_read or 0) + (cache_write or 0)
+    if input_tokens is not None and cached > input_tokens:
+        input_tokens += cached
+    output_tokens = given_output
+    if output_tokens is not None and reasoning:
+        beside = (given_input or 0) + output_tokens + reasoning
+        if reasoning > output_tokens or total == beside:
+            output_tokens += reasoning
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+        reasoning_tokens=reasoning,
+        audio_input_tokens=_first(prompt, "audio_tokens"),
+        audio_output_tokens=_first(completion, "audio_tokens"),
+    )
+
+
+def anthropic_usage(usage: Mapping[str, Json]) -> Usage | None:
+    """Return the usage of an Anthropic reply; None when it holds no count.
+
+    On the wire ``input_tokens`` excludes what was read from and written to the cache.
+    """
+    uncached = _first(usage, "input_tokens")
+    output_tokens = _first(usage, "output_tokens")
+    if uncached is None and output_tokens is None:
+        return openai_usage(usage)
+    cache_read = _first(usage, "cache_read_input_tokens")
+    cache_write = _first(usage, "cache_creation_input_tokens")
+    if cache_write is None:
+        written = _details(usage, "cache_creation")
+        parts = [number for name in written if (number := count(written[name])) is not None]
+        cache_write = sum(parts) if parts else None
+    details = _details(usage, "output_tokens_details")
+    input_tokens = None
+    if uncached is not None:
+        input_tokens = uncached + (cache_read or 0) + (cache_write or 0)
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+        reasoning_tokens=_first(details, "reasoning_tokens", "thinking_tokens"),
+    )
+
+
+def merge_last(held: dict[str, Json], newer: Mapping[str, Json]) -> None:
+    """Put the members of ``newer`` into ``held``; None replaces nothing."""
+    for name, value in newer.items():
+        if value is not None:
+            held[name] = value
