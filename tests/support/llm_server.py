@@ -71,7 +71,7 @@ class LlmServer:
         self._script = script
         self._name = name
         self._listener = socket.create_server((address, port), family=family, backlog=64)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._open: set[socket.socket] = set()
         self._failures: list[BaseException] = []
@@ -102,6 +102,14 @@ class LlmServer:
             thread.join(SOCKET_TIMEOUT_S)
         if self._failures and kind is None:
             raise self._failures[0]
+
+    def wait_for(
+        self, condition: Callable[[list[dict[str, Json]]], bool], timeout_s: float
+    ) -> None:
+        """Wait until ``condition`` holds for the log; raises TimeoutError."""
+        with self._lock:
+            if not self._lock.wait_for(lambda: condition(self.log), timeout_s):
+                raise TimeoutError(f"not served within {timeout_s} s: {len(self.log)} requests")
 
     def write_log(self, path: Path) -> None:
         """Write the log as JSON lines in the order of the requests."""
@@ -144,6 +152,11 @@ class LlmServer:
             entry["index"] = len(self.log)
             self.log.append(entry)
             return len(self.log) - 1
+
+    def served(self) -> None:
+        """Wake those who wait for the log."""
+        with self._lock:
+            self._lock.notify_all()
 
     def reply(self, asked: Asked) -> Reply:
         """Return what the script answers; the server itself knows the health probes."""
@@ -214,6 +227,8 @@ class _Connection:
         except (ClientGoneError, ConnectionError):
             sent.finish("client_closed")
             raise
+        finally:
+            self._server.served()
         return keep and fields.get("connection", "").lower() != "close"
 
     def _answer(self, asked: Asked, reply: Reply, sent: Sent) -> bool:
