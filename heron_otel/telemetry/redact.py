@@ -50,6 +50,7 @@ _SECRET_MEMBERS = frozenset(
         "credentials",
     }
 )
+_LONG_NAME = 16  # no key format is shorter
 _ENTRY_BYTES = 256  # what a memo entry costs beside its content
 _FIELD_MEMO_BYTES = 4 * 1024 * 1024
 
@@ -215,7 +216,7 @@ class Redactor:
                 self.masked += 1
             else:
                 new = self._walk(value)
-            new_name = redact_text(name)
+            new_name = name if name.isidentifier() and len(name) < _LONG_NAME else redact_text(name)
             while new_name is not name and (new_name in result or new_name in members):
                 new_name += "'"
             changed = changed or new is not value or new_name is not name

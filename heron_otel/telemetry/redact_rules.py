@@ -29,9 +29,11 @@ _TOKEN_RUN = b"a" * 16  # no key format below is shorter
 _DIGIT_CLASS = _classes({_DIGITS: b"0", b" -": b"-"})
 _CARD_SHAPES = (b"0" * 13, b"0000-0000-0000-0", b"0000-000000-000")
 
+# No letter or digit before, or the letter of an escape such as \\n: JSON inside JSON.
+_BOUNDARY = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))"
 # Prefixes that issuers give their keys so that scanners can find them.
 _KEY = re.compile(
-    rb"(?<![A-Za-z0-9])(?:"
+    _BOUNDARY + rb"(?:"
     rb"sk-[A-Za-z0-9_-]{16,}+"  # OpenAI, Anthropic, DeepSeek, OpenRouter
     rb"|(?:gsk_|xai-|pplx-|r8_|hf_|npm_|fw_|nvapi-)[A-Za-z0-9_-]{16,}+"
     rb"|gh[pousr]_[A-Za-z0-9]{20,}+|github_pat_[A-Za-z0-9_]{20,}+"
@@ -41,9 +43,9 @@ _KEY = re.compile(
     rb"|(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,}+|whsec_[A-Za-z0-9]{16,}+"  # Stripe
     rb")"
 )
-_AWS_KEY_ID = re.compile(rb"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])")
+_AWS_KEY_ID = re.compile(_BOUNDARY + rb"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])")
 _JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{5,}+\.eyJ[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?")
-_OPAQUE = re.compile(rb"[A-Za-z0-9._~+/=-]*+")
+_OPAQUE = re.compile(rb"[A-Za-z0-9._~+/-]*+={0,2}")  # RFC 6750, section 2.1
 # What stands before an opaque value: ``Bearer ``, ``api_key="``, ``X_TOKEN=``, ``"secret": "``.
 _BEARER_BEFORE = re.compile(rb"(?i)(?:bearer|authorization:? basic|authorization: token)[ ]{1,2}\Z")
 _NAME_BEFORE = re.compile(
@@ -53,13 +55,11 @@ _NAME_BEFORE = re.compile(
 _CONTEXT = 48  # bytes before a run in which such a name can stand
 _HAS_DIGIT = re.compile(rb"[0-9]")
 
-_PASSWORD_ANCHORS = (b"assword", b"asswd", b"ASSWORD", b"ASSWD")
 _PASSWORD = re.compile(
     rb"(?i)assw(?:or)?d[\"'\\]{0,3}[ ]{0,2}[=:][ ]{0,2}[\"'\\]{0,3}"
     rb"(?!string\b|str\b|null\b|none\b|true\b|false\b|undefined\b|optional\b|required\b)"
     rb"([^\s\"'\\,;(){}\[\]<>$&|]{4,128})(?![A-Za-z0-9_.]*+[(\[])"
 )
-_SECRET_ANCHORS = (b"ecret", b"ECRET")
 _AWS_SECRET = re.compile(
     rb"(?i)ecret_?access_?key[\"'\\]{0,3}[ ]{0,2}[=:][ ]{0,2}[\"'\\]{0,3}([A-Za-z0-9/+]{40})"
 )
@@ -77,7 +77,7 @@ _MAX_LOCAL_PART = 64  # RFC 5321, section 4.5.3.1.1
 _USER_INFO = re.compile(rb"://[^\s/:@\"'\\<>]{0,128}:([^\s/@\"'\\<>]{1,128})\Z")
 _USER_INFO_BYTES = 264
 
-_CARD = re.compile(rb"(?<![0-9A-Za-z.])[2-6][0-9](?:[ -]?[0-9]){11,17}(?![0-9])")
+_CARD = re.compile(rb"(?:(?<![0-9A-Za-z.])|(?<=\\[nrtbf]))[2-6][0-9](?:[ -]?[0-9]){11,17}(?![0-9])")
 # Issuer ranges and lengths, ISO/IEC 7812: Visa, Mastercard, American Express, Discover,
 # Diners Club, JCB, UnionPay.
 _CARD_ISSUER = re.compile(
@@ -89,13 +89,32 @@ _CARD_ISSUER = re.compile(
 _BACKSLASH = 0x5C
 _ESCAPE_LETTERS = b"nrtbf"
 
+_ANCHORED = ((b"assw", _PASSWORD, b"password"), (b"ecret", _AWS_SECRET, b"aws secret"))
+_SHORTEST_BYTES = 11  # of anything below that has no "@"
+
 Found = tuple[int, int, bytes]  # start, end, what it is
 
 
 def redact_bytes(data: bytes) -> bytes:
     """Return UTF-8 ``data`` with secrets masked; the same object when there are none."""
-    found = [*_find_tokens(data), *_find_at_signs(data), *_find_cards(data)]
-    found += _find_anchored(data)
+    found: list[Found] = []
+    if b"@" in data:
+        found += _find_at_signs(data)
+    elif len(data) < _SHORTEST_BYTES:
+        return data
+    tokens = data.translate(_TOKEN_CLASS)
+    if _TOKEN_RUN in tokens:
+        found += _find_tokens(data, tokens)
+    digits = data.translate(_DIGIT_CLASS)
+    for shape in _CARD_SHAPES:
+        if shape in digits:
+            found += _find_cards(data, digits, shape)
+    lower = data.lower()
+    for anchor, pattern, label in _ANCHORED:
+        if anchor in lower:
+            found += _find_anchored(data, lower, anchor, pattern, label)
+    if b"-----BEGIN " in data:
+        found += _find_private_keys(data)
     if not found:
         return data
     found.sort()
@@ -132,16 +151,15 @@ def is_card_number(digits: bytes) -> bool:
     return total % 10 == 0
 
 
-def _find_tokens(data: bytes) -> Iterator[Found]:
+def _find_tokens(data: bytes, classes: bytes) -> Iterator[Found]:
     """Yield keys and opaque tokens: long runs of token characters that look like one."""
-    classes = data.translate(_TOKEN_CLASS)
     position = classes.find(_TOKEN_RUN)
     while position >= 0:
         end = classes.find(b".", position)
         if end < 0:
             end = len(data)
         start = position
-        # Inside JSON inside JSON, the letter of an escape such as \n touches the token.
+        # The letter of an escape belongs to no token.
         if start and data[start - 1] == _BACKSLASH and data[start] in _ESCAPE_LETTERS:
             start += 1
         stop = end
@@ -182,11 +200,12 @@ def _find_at_signs(data: bytes) -> Iterator[Found]:
     """Yield e-mail addresses and passwords in URLs: both have an ``@``."""
     at = data.find(b"@")
     while at >= 0:
+        user_info = None
         if data.find(b"://", max(0, at - _USER_INFO_BYTES), at) >= 0:
             user_info = _USER_INFO.search(data, max(0, at - _USER_INFO_BYTES), at)
-            if user_info is not None:
-                yield user_info.start(1), at, b"password"
-        if at and data[at - 1] in _LOCAL_PART:
+        if user_info is not None:
+            yield user_info.start(1), at, b"password"
+        elif at and data[at - 1] in _LOCAL_PART:
             domain = _DOMAIN.match(data, at + 1)
             if domain is not None and _TOP_LEVEL.search(domain[0]) is not None:
                 yield _start_of_local_part(data, at), domain.end(), b"email"
@@ -201,20 +220,18 @@ def _start_of_local_part(data: bytes, at: int) -> int:
     return start + 1 if escaped and start + 1 < at else start
 
 
-def _find_cards(data: bytes) -> Iterator[Found]:
-    classes = data.translate(_DIGIT_CLASS)
-    for shape in _CARD_SHAPES:
-        position = classes.find(shape)
-        while position >= 0:
-            card = _CARD.match(data, position)
-            stop = position + len(shape)
-            if card is not None:
-                if is_card_number(card[0].replace(b" ", b"").replace(b"-", b"")):
-                    yield card.start(), card.end(), b"card"
-                    stop = card.end()
-            elif shape is _CARD_SHAPES[0]:
-                stop = _end_of_digits(classes, stop)
-            position = classes.find(shape, stop)
+def _find_cards(data: bytes, classes: bytes, shape: bytes) -> Iterator[Found]:
+    position = classes.find(shape)
+    while position >= 0:
+        card = _CARD.match(data, position)
+        stop = position + len(shape)
+        if card is not None:
+            if is_card_number(card[0].replace(b" ", b"").replace(b"-", b"")):
+                yield card.start(), card.end(), b"card"
+                stop = card.end()
+        elif shape is _CARD_SHAPES[0]:
+            stop = _end_of_digits(classes, stop)
+        position = classes.find(shape, stop)
 
 
 def _end_of_digits(classes: bytes, position: int) -> int:
@@ -223,8 +240,7 @@ def _end_of_digits(classes: bytes, position: int) -> int:
     return position
 
 
-def _find_anchored(data: bytes) -> Iterator[Found]:
-    """Yield what follows a literal: private keys, passwords, AWS secrets."""
+def _find_private_keys(data: bytes) -> Iterator[Found]:
     begin = data.find(b"-----BEGIN ")
     while begin >= 0:
         head = _KEY_BEGIN.match(data, begin)
@@ -234,14 +250,15 @@ def _find_anchored(data: bytes) -> Iterator[Found]:
             stop = tail.end() if tail is not None else len(data)
             yield begin, stop, b"private key"
         begin = data.find(b"-----BEGIN ", stop)
-    for anchors, pattern, label in (
-        (_PASSWORD_ANCHORS, _PASSWORD, b"password"),
-        (_SECRET_ANCHORS, _AWS_SECRET, b"aws secret"),
-    ):
-        for anchor in anchors:
-            position = data.find(anchor)
-            while position >= 0:
-                match = pattern.match(data, position)
-                if match is not None:
-                    yield match.start(1), match.end(1), label
-                position = data.find(anchor, position + 1)
+
+
+def _find_anchored(
+    data: bytes, lower: bytes, anchor: bytes, pattern: re.Pattern[bytes], label: bytes
+) -> Iterator[Found]:
+    """Yield what follows the name of a secret."""
+    position = lower.find(anchor)
+    while position >= 0:
+        match = pattern.match(data, position)
+        if match is not None:
+            yield match.start(1), match.end(1), label
+        position = lower.find(anchor, position + 1)
