@@ -24,6 +24,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     },
     "processors": {
         "spans": "heron_otel.pipeline.processors:SPANS",
+        "turns": "heron_otel.pipeline.processors:TURNS",
     },
     "exporters": {
         "clickhouse": "heron_otel.exporters.clickhouse.factory:FACTORY",

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from heron_otel.agents.stage import AgentCalls
+from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
 from heron_otel.records.agents import AgentRecord
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.turns import TurnRecord
 from heron_otel.records.wire import LlmRecord
+from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.tracker import TurnTracker
 from heron_otel.wire.calls import WireCalls
 
@@ -22,10 +24,10 @@ class Analysis:
     exception that a stage did not handle; the record that caused it is skipped.
     """
 
-    def __init__(self, source: str, on_failure: StageFailure) -> None:
+    def __init__(self, source: str, limits: TurnLimits, on_failure: StageFailure) -> None:
         self._wire = WireCalls(source)
         self._agents = AgentCalls()
-        self._turns = TurnTracker(source)
+        self._turns = TurnTracker(limits)
         self._now_ns = 0
         wire: Stage[HttpRecord, LlmRecord] = Guarded("wire", self._wire, on_failure)
         agents: Stage[LlmRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
@@ -51,7 +53,7 @@ class Analysis:
             ("agents", self._agents.counters),
             ("turns", self._turns.counters),
         ):
-            found.update({f"{name}.{noun}": value for noun, value in counters.items()})
+            found.update(flat(counters, f"{name}."))
         return found
 
     def _advance(self, now_ns: int) -> Iterator[TurnRecord]:

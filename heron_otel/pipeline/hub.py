@@ -6,7 +6,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from heron_otel.pipeline.analysis import Analysis
@@ -16,6 +16,7 @@ from heron_otel.records.telemetry import TelemetryBatch
 from heron_otel.records.turns import TurnRecord
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.telemetry.spans import Spans
+from heron_otel.turns.limits import TurnLimits
 
 # Hand-overs that wait for the analysis. One is at most a native batch (1 MiB encoded), so this
 # is also the bound in bytes; more would only add delay.
@@ -29,6 +30,7 @@ class Route:
     name: str
     sources: frozenset[str]
     spans: SpansConfig
+    turns: TurnLimits
     deliver: Callable[[TelemetryBatch], None]
 
 
@@ -50,7 +52,8 @@ class Hub:
         self._on_failure = on_failure
         self._failures: Counter[str] = Counter()
         self._open = {source for route in routes for source in route.sources}
-        self._analyses: dict[str, Analysis] = {}
+        # Pipelines with equal settings share the analysis of a source.
+        self._analyses: dict[tuple[str, TurnLimits], Analysis] = {}
         self._branches = [
             _Branch(route, Guarded("telemetry", spans, self._failed), spans)
             for route in routes
@@ -121,31 +124,35 @@ class Hub:
             self._end(item.source)
             return
         self._records += len(item.records)
-        analysis = self._analysis(item.source)
-        self._deliver(item.source, list(analysis.feed(item.records, item.now_ns)))
+        for analysis, branches in self._chains(item.source):
+            _deliver(list(analysis.feed(item.records, item.now_ns)), branches)
 
     def _end(self, source: str) -> None:
-        self._deliver(source, list(self._analysis(source).finish()))
+        for analysis, branches in self._chains(source):
+            _deliver(list(analysis.finish()), branches)
 
-    def _analysis(self, source: str) -> Analysis:
-        analysis = self._analyses.get(source)
-        if analysis is None:
-            analysis = self._analyses[source] = Analysis(source, self._failed)
-        return analysis
-
-    def _deliver(self, source: str, records: list[TurnRecord]) -> None:
-        if not records:
-            return
+    def _chains(self, source: str) -> Iterator[tuple[Analysis, list[_Branch]]]:
+        by_limits: dict[TurnLimits, list[_Branch]] = {}
         for branch in self._branches:
-            if source not in branch.route.sources:
-                continue
-            batches = [batch for record in records for batch in branch.spans.feed(record)]
-            if batches:
-                branch.route.deliver(joined(batches))
+            if source in branch.route.sources:
+                by_limits.setdefault(branch.route.turns, []).append(branch)
+        for limits, branches in by_limits.items():
+            analysis = self._analyses.get((source, limits))
+            if analysis is None:
+                analysis = Analysis(source, limits, self._failed)
+                self._analyses[source, limits] = analysis
+            yield analysis, branches
 
     def _failed(self, stage: str, error: Exception) -> None:
         self._failures[stage] += 1
         self._on_failure(stage, error)
+
+
+def _deliver(records: list[TurnRecord], branches: list[_Branch]) -> None:
+    for branch in branches:
+        batches = [batch for record in records for batch in branch.spans.feed(record)]
+        if batches:
+            branch.route.deliver(joined(batches))
 
 
 def joined(batches: Sequence[TelemetryBatch]) -> TelemetryBatch:

@@ -6,7 +6,71 @@ A pipeline always runs every stage; a processor in its list gives a stage other 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from heron_otel.component.factory import ProcessorFactory, Stability
+from heron_otel.config.types import Duration, Problem, Size
 from heron_otel.telemetry.settings import SpansConfig
+from heron_otel.turns.limits import TurnLimits
+
+_DEFAULT = TurnLimits()
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnsConfig:
+    """How calls become turns. Times are event time."""
+
+    grace: Duration = _DEFAULT.grace_ns / _NS
+    """How long an ended call waits for calls that started before it."""
+    idle: Duration = _DEFAULT.idle_ns / _NS
+    """Silence after which a turn without an answer is over."""
+    in_flight: Duration = _DEFAULT.in_flight_ns / _NS
+    """How long an announced call may run before it is taken for lost."""
+    retry: Duration = _DEFAULT.retry_ns / _NS
+    """How long a failed first call waits for its retry."""
+    max_sessions: int = _DEFAULT.max_sessions
+    """Sessions remembered; the least recently used one is finished and forgotten."""
+    max_open_turns: int = _DEFAULT.max_open_turns
+    """Open turns; the least recently used one is closed."""
+    max_turn_calls: int = _DEFAULT.max_turn_calls
+    """Calls of one turn; the turn is closed there."""
+    max_waiting_calls: int = _DEFAULT.max_waiting_calls
+    """Ended calls that wait for their order; the longest waiting one goes ahead."""
+    max_waiting_bytes: Size = _DEFAULT.max_waiting_bytes
+    """Content bytes of those calls."""
+    max_in_flight: int = _DEFAULT.max_in_flight
+    """Announced calls remembered; the oldest one is forgotten."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield values that leave no room to work."""
+        for name in ("grace", "idle", "in_flight", "retry"):
+            value = getattr(self, name)
+            if not 0 <= value <= 7 * 86_400:
+                yield Problem(name, f"must be at most 168h, got {value:g}s")
+        for name in ("max_sessions", "max_open_turns", "max_turn_calls", "max_waiting_calls"):
+            value = getattr(self, name)
+            if not 1 <= value <= 1 << 24:
+                yield Problem(name, f"must be from 1 to 16777216, got {value}")
+        if not 1 <= self.max_in_flight <= 1 << 24:
+            yield Problem("max_in_flight", f"must be from 1 to 16777216, got {self.max_in_flight}")
+
+    def limits(self) -> TurnLimits:
+        """Return the limits of the turn tracker."""
+        return TurnLimits(
+            grace_ns=round(self.grace * _NS),
+            idle_ns=round(self.idle * _NS),
+            in_flight_ns=round(self.in_flight * _NS),
+            retry_ns=round(self.retry * _NS),
+            max_sessions=self.max_sessions,
+            max_open_turns=self.max_open_turns,
+            max_turn_calls=self.max_turn_calls,
+            max_waiting_calls=self.max_waiting_calls,
+            max_waiting_bytes=self.max_waiting_bytes,
+            max_in_flight=self.max_in_flight,
+        )
+
 
 SPANS = ProcessorFactory(type="spans", config=SpansConfig, stability=Stability.ALPHA)
+TURNS = ProcessorFactory(type="turns", config=TurnsConfig, stability=Stability.ALPHA)

@@ -17,29 +17,29 @@ class LimitsConfig:
 
     max_flows: int = 65_536
     """Connections with state at one time."""
-    max_reorder_bytes: Size = 4 << 20
+    max_reorder_bytes: Size = 2 << 20
     """Out-of-order bytes held per direction."""
-    max_buffered_bytes: Size = 512 << 20
+    max_buffered_bytes: Size = 256 << 20
     """Everything one shard holds, all connections together."""
-    gap_timeout: Duration = 2.0
+    gap_timeout: Duration = 10.0
     """Event time a hole may stay open before it counts as lost."""
     flow_idle: Duration = 120.0
     """Event time without a packet after which a quiet connection is closed."""
     exchange_idle: Duration = 900.0
     """The same for a connection whose request waits for its response."""
-    announce_after: Duration = 5.0
+    announce_after: Duration = 1.0
     """A call still open this long after its request ended is shown as started."""
-    max_head_bytes: Size = 256 << 10
+    max_head_bytes: Size = 128 << 10
     """One message head."""
-    max_fields: int = 256
+    max_fields: int = 512
     """Field lines of one head."""
-    max_pipeline: int = 64
+    max_pipeline: int = 128
     """Requests that wait on one connection."""
     max_body_bytes: Size = 16 << 20
     """Decoded content kept of one message."""
-    max_event_bytes: Size = 1 << 20
+    max_event_bytes: Size = 8 << 20
     """One Server-Sent Event."""
-    max_coding_ratio: int = 1000
+    max_coding_ratio: int = 200
     """Decoded to encoded size, checked past 1 MiB decoded."""
     max_codings: int = 4
     """Stacked content codings."""

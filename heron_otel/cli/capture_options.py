@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the commands that read capture files."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from heron_otel.errors import UsageError
+from heron_otel.receivers.pcap.config import MAX_SHARDS, PcapConfig
+from heron_otel.telemetry.settings import CapturePolicy, SpansConfig
+
+if TYPE_CHECKING:
+    from heron_otel.receivers.pcap.receiver import PcapReceiver
+
+_SOURCE = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}(/\S{1,200})?")
+
+
+def add_capture_options(parser: argparse.ArgumentParser, *, source: str) -> None:
+    """Add FILE arguments and the options of the analysis."""
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="capture files; several are one input in time order; - is standard input",
+    )
+    parser.add_argument(
+        "--shards",
+        type=_shards,
+        default=1,
+        metavar="N",
+        help="threads that read packets; changes the speed, never the output (default 1)",
+    )
+    parser.add_argument(
+        "--source",
+        type=_source,
+        default=source,
+        metavar="ID",
+        help=f"value of heron.source on every span (default {source})",
+    )
+    parser.add_argument(
+        "--policy",
+        choices=[policy.value for policy in CapturePolicy],
+        default=SpansConfig().policy.value,
+        help="captured content in the spans: none, with secrets and personal identifiers masked, "
+        "or as captured (default %(default)s)",
+    )
+
+
+def spans_config(options: argparse.Namespace) -> SpansConfig:
+    """Return the settings of the spans that the options name."""
+    return SpansConfig(policy=CapturePolicy(options.policy))
+
+
+def capture_receiver(options: argparse.Namespace) -> PcapReceiver:
+    """Return a receiver of the files. Raises UsageError for ``-`` beside other files."""
+    if "-" in options.files and len(options.files) > 1:
+        raise UsageError("- (standard input) cannot be read together with other files")
+    from heron_otel.receivers.pcap.receiver import PcapReceiver
+
+    config = PcapConfig(files=tuple(options.files), shards=options.shards)
+    return PcapReceiver(options.source, config, patterns=False)
+
+
+def _shards(text: str) -> int:
+    try:
+        shards = int(text)
+    except ValueError:
+        shards = 0
+    if not 1 <= shards <= MAX_SHARDS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MAX_SHARDS}, got {text}")
+    return shards
+
+
+def _source(text: str) -> str:
+    if not _SOURCE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"must be type or type/name, got {text!r}")
+    return text

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``heron-otel decode``: captures in, spans out as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from typing import TYPE_CHECKING
+
+from heron_otel.cli.capture_options import add_capture_options, capture_receiver, spans_config
+from heron_otel.pipeline.hub import Hub, Route
+from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.telemetry.json_lines import json_lines
+from heron_otel.turns.limits import TurnLimits
+
+if TYPE_CHECKING:
+    from heron_otel.cli.subparsers import Subparsers
+
+# Records are acyclic and live for one batch, so the collector finds nothing in them; the default
+# threshold of 700 makes it look at every batch anyway.
+GC_THRESHOLD = 50_000
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "decode",
+        help="captures in, spans out as JSON lines",
+        description="Read capture files (pcap or pcapng, plain, gzip or zstd) and write the spans "
+        "of the LLM calls and agent turns in them to standard output, one JSON object a line. "
+        "The output depends on the packets alone. Needs no store, no server and no privileges.",
+    )
+    add_capture_options(parser, source="pcap/decode")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; spans that come before an error are written."""
+    receiver = capture_receiver(options)
+    failures: list[str] = []
+    hub = Hub(
+        [
+            Route(
+                name="traces",
+                sources=frozenset({options.source}),
+                spans=spans_config(options),
+                turns=TurnLimits(),
+                deliver=_write,
+            )
+        ],
+        on_failure=lambda stage, error: failures.append(
+            f"{stage}: {type(error).__name__}: {error}"
+        ),
+    )
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    receiver.start(hub)
+    try:
+        hub.run()
+        sys.stdout.flush()
+    finally:
+        hub.discard()
+        receiver.stop()
+    for error in receiver.errors:
+        print(f"heron-otel: {error}", file=sys.stderr)
+    if failures:
+        print(
+            f"heron-otel: {len(failures)} records could not be analysed, first: {failures[0]}",
+            file=sys.stderr,
+        )
+    return 1 if receiver.errors or failures else 0
+
+
+def _write(batch: TelemetryBatch) -> None:
+    sys.stdout.buffer.write(json_lines(batch.spans))
