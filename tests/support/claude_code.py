@@ -79,14 +79,14 @@ class ClaudeCode:
             cwd=self.work,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=timeout_s,
             check=False,
         )
         if done.returncode != 0:
-            raise AssertionError(f"claude ended with {done.returncode}: {done.stdout}{done.stderr}")
+            said = done.stdout + done.stderr
+            raise AssertionError(f"claude ended with {done.returncode}: {said}")
         return done.stdout
 
     @contextmanager

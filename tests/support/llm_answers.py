@@ -168,14 +168,17 @@ class Asked:
     @property
     def wire_api(self) -> str | None:
         """Return ``openai-chat``, ``anthropic-messages`` or None."""
-        path = self.path.partition("?")[0]
-        if self.method != "POST":
-            return None
-        if path.endswith("/chat/completions"):
-            return "openai-chat"
-        if path.endswith("/v1/messages"):
-            return "anthropic-messages"
+        return wire_api_of(self.method, self.path)
+
+
+def wire_api_of(method: str, path: str) -> str | None:
+    """Return the wire API of a request line, None for everything else a client asks."""
+    path = path.partition("?")[0]
+    if method != "POST":
         return None
+    if path.endswith("/chat/completions"):
+        return "openai-chat"
+    return "anthropic-messages" if path.endswith("/v1/messages") else None
 
 
 def say(text: str, *, stop: Stop = "stop", tokens: Tokens | None = None, **rest: Any) -> Answer:

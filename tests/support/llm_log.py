@@ -35,6 +35,7 @@ class Sent:
             "error": None,
             "events": 0,
             "ended": False,
+            "half": False,  # half of a JSON body was sent
             "first_byte_at_ns": None,
             "first_token_at_ns": None,
             "last_token_at_ns": None,
@@ -90,6 +91,13 @@ class Sent:
                     entry["error"] = error | {"status": None}
                 case "end", _:
                     entry["ended"] = True
+
+    def half(self, text: str) -> None:
+        """Half of a JSON body is out: surely the id and the model, and some of ``text``."""
+        entry = self._entry
+        entry["half"] = True
+        entry["response_id"], entry["response_model"] = self._identity
+        entry["choices"][0]["text"] = text
 
     def finish(self, outcome: str) -> None:
         """Nothing more is sent: complete, cut_fin, cut_rst or client_closed; the first counts."""

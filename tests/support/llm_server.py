@@ -30,7 +30,9 @@ from tests.support.llm_answers import (
     Plain,
     Reply,
     StreamFailure,
+    Text,
     Tokens,
+    wire_api_of,
 )
 from tests.support.llm_coding import encoder
 from tests.support.llm_log import Sent, logged_fields
@@ -211,6 +213,7 @@ class _Connection:
             "server_port": self._server.port,
             "method": method,
             "path": path,
+            "wire_api": wire_api_of(method, path),
             "fields": logged_fields(names, fields),
             "request": body,
             "request_bytes": len(content),
@@ -218,7 +221,6 @@ class _Connection:
         }
         index = self._server.begin(entry)
         asked = Asked(index=index, method=method, path=path, fields=fields, body=body)
-        entry["wire_api"] = asked.wire_api
         reply = self._server.reply(asked)
         entry["reply"] = type(reply).__name__
         sent = Sent(entry)
@@ -285,7 +287,6 @@ class _Connection:
         time.sleep(delivery.head_delay_s)
         data = json.dumps(body, ensure_ascii=False).encode()
         cut = None if delivery.cut_after is None else len(data) // 2
-        # What is in half a JSON body is nobody's answer, so nothing of it counts as sent.
         if cut is None:
             self._send_whole(
                 200,
@@ -305,6 +306,8 @@ class _Connection:
             sent.finish("complete")
             return True
         self._send_whole(200, data, sent, extra=answer.fields, cut=cut)
+        blocks = answer.choices[0].blocks
+        sent.half("".join(block.text for block in blocks if isinstance(block, Text)))
         return self._cut(delivery, sent)
 
     def _send_whole(

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Official SDK clients, live on a private network: every call is reported as the server sent it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.replay.record import SCENARIOS, record
+from tests.support.decoding import spans_of
+from tests.support.ground_truth import differences
+from tests.support.llm_log import read_log
+
+
+@pytest.mark.e2e
+@pytest.mark.needs_root
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_live_calls_are_reported_as_sent(name: str, tmp_path: Path) -> None:
+    path = record(SCENARIOS[name], tmp_path)
+    log = read_log((tmp_path / "server.jsonl").read_text(encoding="utf-8"))
+    assert differences(log, spans_of("--policy", "full", path)) == []

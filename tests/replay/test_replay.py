@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded traffic of official SDKs: decoded as expected, and as the server says it was.
+
+``pytest tests/replay --bless`` rewrites ``expected.jsonl``; the comparison with the server's own
+log does not depend on it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.replay.record import SCENARIOS, in_format, packets
+from tests.support.captures import pcap
+from tests.support.decoding import decode, spans_of
+from tests.support.ground_truth import differences
+from tests.support.llm_log import read_log
+
+CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
+MAX_BYTES = 3 << 20  # of all committed captures
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+
+
+def capture_of(case: Path) -> Path:
+    (path,) = case.glob("input.*")
+    return path
+
+
+def test_every_scenario_has_its_case() -> None:
+    assert {case.name for case in CASES} == set(SCENARIOS)
+
+
+def test_captures_stay_small() -> None:
+    assert sum(capture_of(case).stat().st_size for case in CASES) < MAX_BYTES
+
+
+@each_case
+def test_decode_prints_what_is_expected(case: Path, is_blessing: bool) -> None:
+    printed = decode(capture_of(case))
+    expected = case / "expected.jsonl"
+    if is_blessing:
+        expected.write_bytes(printed)
+    assert printed == expected.read_bytes()
+
+
+@each_case
+def test_spans_say_what_the_server_sent(case: Path) -> None:
+    log = read_log((case / "server.jsonl").read_text(encoding="utf-8"))
+    assert differences(log, spans_of("--policy", "full", capture_of(case))) == []
+
+
+@each_case
+def test_shards_change_nothing(case: Path) -> None:
+    path = capture_of(case)
+    assert decode("--shards", "3", path) == decode(path)
+
+
+def test_a_capture_cut_into_files_decodes_as_one(tmp_path: Path) -> None:
+    whole = capture_of(Path(__file__).parent / "cases" / "agents-workday")
+    found = packets(whole.read_bytes())
+    cuts = [0, len(found) // 3, len(found) // 2, len(found)]
+    files = []
+    for number, (start, end) in enumerate(pairwise(cuts)):
+        files.append(tmp_path / f"part{number}.pcap")
+        files[-1].write_bytes(pcap(found[start:end]))
+    assert decode(*files) == decode(whole)
+
+
+@pytest.mark.parametrize(
+    "file", ["input.pcap.gz", "input.pcap.zst", "input.pcapng", "input.pcapng.zst"]
+)
+def test_file_format_changes_nothing(file: str, tmp_path: Path) -> None:
+    plain = capture_of(Path(__file__).parent / "cases" / "openai-chat-agent")
+    other = tmp_path / file
+    other.write_bytes(in_format(plain.read_bytes(), file))
+    assert decode(other) == decode(plain)

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare spans with the log of the scripted server: what was sent is what must be reported.
+
+The comparison knows the wire formats and the conventions on its own account; it shares no code
+with the product.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+Json = Any
+Span = dict[str, Json]
+Entry = dict[str, Json]
+
+FINISH = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_call",
+    "tool_use": "tool_call",
+    "content_filter": "content_filter",
+    "refusal": "content_filter",
+    None: "error",
+}
+CLOCK_SLACK_NS = 400_000_000  # between a packet and the server's note of it, on a busy machine
+
+
+def chat_spans(spans: Iterable[Span]) -> list[Span]:
+    """Return the spans of LLM calls in the order of their start."""
+    found = [span for span in spans if span["attributes"].get("gen_ai.operation.name") == "chat"]
+    return sorted(found, key=lambda span: span["start_time_unix_nano"])
+
+
+def llm_entries(log: Iterable[Entry]) -> list[Entry]:
+    """Return the log entries of LLM calls in the order of arrival."""
+    found = [entry for entry in log if entry["wire_api"] is not None]
+    return sorted(found, key=lambda entry: entry["requested_at_ns"])
+
+
+def matched(log: Iterable[Entry], spans: Iterable[Span]) -> list[tuple[Entry, Span]]:
+    """Pair each logged call with its span: by response id, what has none by time.
+
+    Raises AssertionError when there is not one span for each call.
+    """
+    entries, calls = llm_entries(log), chat_spans(spans)
+    assert len(calls) == len(entries), f"{len(calls)} call spans for {len(entries)} calls"
+    by_id = {span["attributes"].get("gen_ai.response.id"): span for span in calls}
+    pairs: list[tuple[Entry, Span]] = []
+    unnamed: list[Entry] = []
+    for entry in entries:
+        span = by_id.pop(entry["response_id"], None) if entry["response_id"] else None
+        if span is None:
+            unnamed.append(entry)
+        else:
+            pairs.append((entry, span))
+            calls.remove(span)
+    return pairs + list(zip(unnamed, calls, strict=True))
+
+
+def differences(log: Iterable[Entry], spans: Iterable[Span]) -> list[str]:
+    """Return one line for everything that a span says and the server did not, and vice versa."""
+    found: list[str] = []
+    for entry, span in matched(log, spans):
+        for name, expected, actual in _facts(entry, span):
+            if expected != actual:
+                found.append(
+                    f"call {entry['index']} ({entry['path']}): {name}: "
+                    f"the server has {expected!r}, the span {actual!r}"
+                )
+    return found
+
+
+def _facts(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
+    """Yield (name, what the server did, what the span says)."""
+    attributes = span["attributes"]
+    request = entry["request"]
+
+    def equal(name: str, expected: Json) -> tuple[str, Json, Json]:
+        return name, expected, attributes.get(name)
+
+    yield "name", f"chat {request['model']}", span["name"]
+    yield "kind", "CLIENT", span["kind"]
+    yield equal("heron.wire_api", entry["wire_api"])
+    yield equal("gen_ai.request.model", request["model"])
+    yield equal("gen_ai.request.stream", True if request.get("stream") else None)
+    yield equal("gen_ai.response.model", entry["response_model"])
+    yield equal("gen_ai.response.id", entry["response_id"])
+    yield equal("http.response.status_code", entry["status"])
+    yield from _parameters(entry, span)
+    yield from _errors(entry, span)
+    yield from _usage(entry, span)
+    if not entry["half"]:
+        yield from _finish(entry, span)
+    yield from _output(entry, span)
+    yield "input texts", list(_request_texts(request)), list(_span_texts(attributes))
+    yield "tools", _tool_names(request), _defined_names(attributes)
+    yield from _times(entry, span)
+
+
+def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
+    request, attributes = entry["request"], span["attributes"]
+    for member, suffix in (
+        ("temperature", "temperature"),
+        ("top_p", "top_p"),
+        ("top_k", "top_k"),
+        ("seed", "seed"),
+        ("frequency_penalty", "frequency_penalty"),
+        ("presence_penalty", "presence_penalty"),
+    ):
+        yield member, request.get(member), attributes.get(f"gen_ai.request.{suffix}")
+    limit = request.get("max_completion_tokens", request.get("max_tokens"))
+    yield "max_tokens", limit, attributes.get("gen_ai.request.max_tokens")
+    count = request.get("n", 1)
+    choices = attributes.get("gen_ai.request.choice.count", 1)
+    yield "choice.count", count, choices
+    stops = request.get("stop_sequences", request.get("stop"))
+    yield "stop_sequences", stops, attributes.get("gen_ai.request.stop_sequences")
+
+
+def _errors(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
+    actual = span["attributes"].get("error.type")
+    if entry["error"] is not None:
+        yield "error.type", entry["error"]["type"], actual
+        yield "status.message", entry["error"]["message"], span["status"]["message"]
+    elif entry["ended"]:
+        yield "error.type", None, actual
+    else:
+        allowed = _cut_errors(entry)
+        yield f"error.type in {allowed}", True, actual in allowed
+    failed = entry["error"] is not None or not entry["ended"]
+    yield "status.code", "ERROR" if failed else "UNSET", span["status"]["code"]
+
+
+def _cut_errors(entry: Entry) -> tuple[str, ...]:
+    """Return what a call that ended early may be called.
+
+    A client that gives up closes with FIN or RST, whatever is left in its buffers.
+    """
+    match entry["outcome"], entry["status"]:
+        case "cut_rst", _:
+            return ("connection_reset",)
+        case "cut_fin", _:
+            return ("stream_interrupted",)
+        case "client_closed", None:
+            return ("no_response", "connection_reset")
+    return ("stream_interrupted", "connection_reset")
+
+
+def _usage(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
+    attributes = span["attributes"]
+
+    def usage(name: str) -> Json:
+        return attributes.get(f"gen_ai.usage.{name}")
+
+    tokens, openai = entry["tokens"], entry["wire_api"] == "openai-chat"
+    estimated = attributes.get("heron.usage.estimated")
+    if tokens is None:
+        if entry["ended"]:
+            yield "usage.estimated", True, estimated
+            yield "usage.output_tokens > 0", True, (usage("output_tokens") or 0) > 0
+        return
+    yield "usage.input_tokens", tokens["input"], usage("input_tokens")
+    yield "usage.cache_read", tokens["cache_read"], usage("cache_read.input_tokens")
+    if openai:
+        yield "usage.reasoning", tokens["reasoning"], usage("reasoning.output_tokens")
+    else:
+        yield "usage.cache_write", tokens["cache_write"], usage("cache_write.input_tokens")
+    if entry["ended"]:
+        yield "usage.output_tokens", tokens["output"], usage("output_tokens")
+        yield "usage.estimated", False, estimated
+
+
+def _finish(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
+    attributes = span["attributes"]
+    stops = [choice["stop_reason"] for choice in entry["choices"]]
+    if entry["events"] == 0:
+        yield "finish_reasons", None, attributes.get("gen_ai.response.finish_reasons")
+        return
+    expected = [FINISH[stop] for stop in stops]
+    yield "finish_reasons", expected, attributes.get("gen_ai.response.finish_reasons")
+    first = next((stop for stop in stops if stop), None)
+    yield "stop_reason", first, attributes.get("heron.response.stop_reason")
+
+
+def _output(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
+    messages = json.loads(span["attributes"].get("gen_ai.output.messages", "[]"))
+    for index, choice in enumerate(entry["choices"]):
+        parts = messages[index]["parts"] if index < len(messages) else []
+        of_type: dict[str, list[Json]] = {}
+        for part in parts:
+            of_type.setdefault(part["type"], []).append(part)
+        where = f"choice {index} "
+        text = _joined(of_type.get("text", []))
+        if entry["half"]:
+            yield where + "text begins as sent", True, bool(choice["text"].startswith(text))
+            continue
+        yield where + "text", choice["text"], text
+        yield where + "reasoning", choice["reasoning"], _joined(of_type.get("reasoning", []))
+        yield where + "refusal", choice["refusal"], _joined(of_type.get("refusal", []))
+        calls = [
+            (call["id"], call["name"], json.loads(call["arguments"] or "{}"))
+            for call in choice["tool_calls"]
+            if not call["server_side"]
+        ]
+        found = [
+            (part.get("id"), part["name"], part.get("arguments"))
+            for part in of_type.get("tool_call", [])
+        ]
+        yield where + "tool calls", calls, found
+        server = [call["id"] for call in choice["tool_calls"] if call["server_side"]]
+        found_server = [part.get("id") for part in of_type.get("server_tool_call", [])]
+        yield where + "server tool calls", server, found_server
+
+
+def _joined(parts: Iterable[Json]) -> str:
+    return "".join(part.get("content", "") for part in parts)
+
+
+def _request_texts(request: Json) -> Iterator[str]:
+    """Yield every text of the messages of a request, tool results included, in order."""
+    for message in request["messages"]:
+        yield from _content_texts(message.get("content"))
+
+
+def _content_texts(content: Json) -> Iterator[str]:
+    if isinstance(content, str):
+        if content:
+            yield content
+        return
+    for part in content or ():
+        match part["type"]:
+            case "text":
+                yield part["text"]
+            case "thinking":
+                yield part["thinking"]
+            case "tool_result":
+                yield from _content_texts(part.get("content"))
+
+
+def _span_texts(attributes: Json) -> Iterator[str]:
+    for message in json.loads(attributes.get("gen_ai.input.messages", "[]")):
+        for part in message["parts"]:
+            match part["type"]:
+                case "text" | "reasoning":
+                    if part["content"]:
+                        yield part["content"]
+                case "tool_call_response":
+                    yield from _content_texts(part["response"])
+
+
+def _tool_names(request: Json) -> list[str]:
+    tools = request.get("tools") or []
+    return [tool["function"]["name"] if "function" in tool else tool["name"] for tool in tools]
+
+
+def _defined_names(attributes: Json) -> list[str]:
+    tools = json.loads(attributes.get("gen_ai.tool.definitions", "[]"))
+    return [tool["name"] for tool in tools]
+
+
+def _times(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
+    start, end = span["start_time_unix_nano"], span["end_time_unix_nano"]
+    yield "start", True, 0 <= entry["requested_at_ns"] - start <= CLOCK_SLACK_NS
+    if entry["ended"]:
+        yield "end", True, abs(entry["finished_at_ns"] - end) <= CLOCK_SLACK_NS
+    first_token = entry["first_token_at_ns"]
+    seconds = span["attributes"].get("gen_ai.response.time_to_first_chunk")
+    if first_token is None or seconds is None:
+        yield "has a first token", first_token is not None, seconds is not None
+        return
+    off = first_token - (start + int(seconds * 1e9))
+    yield "first token", True, -1_000 <= off <= CLOCK_SLACK_NS
+
+
+def children(spans: Sequence[Span], parent: Span) -> list[Span]:
+    """Return the spans directly under ``parent`` in the order of their start."""
+    found = [
+        span
+        for span in spans
+        if span["parent_span_id"] == parent["span_id"] and span["trace_id"] == parent["trace_id"]
+    ]
+    return sorted(found, key=lambda span: (span["start_time_unix_nano"], span["span_id"]))
+
+
+def turns(spans: Iterable[Span]) -> list[Span]:
+    """Return the root spans of agent turns in the order of their start."""
+    found = [
+        span
+        for span in spans
+        if not span["parent_span_id"]
+        and span["attributes"].get("gen_ai.operation.name") == "invoke_agent"
+    ]
+    return sorted(found, key=lambda span: span["start_time_unix_nano"])
