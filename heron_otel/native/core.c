@@ -273,6 +273,14 @@ void core_finish(struct core *core)
 	flow_table_finish(&core->flows, &core->shared);
 }
 
+struct core_shared *core_enter(struct core *core, uint64_t ts_ns)
+{
+	core->shared.frame = ++core->packets;
+	if (move_clock(core, ts_ns))
+		tick_all(core);
+	return &core->shared;
+}
+
 size_t core_batch_size(const struct core *core)
 {
 	return core->batch.size;
@@ -285,8 +293,7 @@ const uint8_t *core_batch_data(const struct core *core)
 
 void core_batch_clear(struct core *core)
 {
-	core->batch.size = 0;
-	core->batch.mark = 0;
+	batch_clear(&core->batch);
 }
 
 uint64_t core_now_ns(const struct core *core)

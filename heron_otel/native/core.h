@@ -3,9 +3,12 @@
  * The native core: packets in, batches of HTTP exchanges out. One struct core is one shard and is
  * used by one thread at a time; it never touches Python, the clock, files or sockets.
  *
- *   reader.c  capture file formats, compressed or not -> core_packet()
- *   link.c, ip.c          link and network layers     -> struct segment
- *   flow.c, reassembly.c  flow table, TCP reassembly  -> http1_*()
+ *   capture_stream.c          bytes of a capture file, compressed or not
+ *   reader.c, pcapng.c        capture file formats        -> core_packet()
+ *   link.c, ip.c              link and network layers     -> struct segment
+ *   flow.c, tcp.c             flow table, TCP connections
+ *   reassembly.c              one direction in order      -> http1_*()
+ *   plaintext.c               streams without packets     -> http1_*()
  *   http1.c               HTTP/1.x framing, pairing   -> struct exchange
  *   coding.c              content codings
  *   sse.c                 Server-Sent Events and template runs
@@ -120,6 +123,12 @@ void core_packet(struct core *core, uint32_t linktype, uint64_t ts_ns, uint32_t 
 void core_advance(struct core *core, uint64_t now_ns);
 /* End of input: closes every flow, in the order of their first packets. */
 void core_finish(struct core *core);
+/*
+ * Something happened at @ts_ns that is no packet: takes the next frame number, moves the clock,
+ * runs the timers. Returns what connections outside the flow table need (plaintext.c).
+ */
+struct core_shared;
+struct core_shared *core_enter(struct core *core, uint64_t ts_ns);
 
 /* Records made since the last core_batch_clear(): one MessagePack array, or nothing at all. */
 size_t core_batch_size(const struct core *core);
