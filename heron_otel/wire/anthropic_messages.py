@@ -32,9 +32,9 @@ _MERGING = MergeRules(
     last=frozenset({"obfuscation"}),
     exact=frozenset({"index"}),
     required=b'"content_block_delta"',
-    unsafe=re.compile(
-        rb'"(?:%b)"\s*:\s*"[^"]|"(?:citations_delta|error)"' % "|".join(_JOINED).encode()
-    ),
+    excluded=b'"citations_delta"',
+    begin=b'"delta"',
+    unsafe=re.compile(rb'"(?:%b)"\s*:\s*"[^"]' % "|".join(_JOINED).encode()),
 )
 
 _FINISH_REASONS: Mapping[str, str] = {

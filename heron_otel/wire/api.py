@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -23,19 +23,21 @@ class MergeRules:
 
     A string slot named in ``joined`` takes the concatenation of its values, a string slot named
     in ``last`` and a number slot not named in ``exact`` the last value; a run with any other
-    slot is folded event by event. So is one without ``required`` in its literal text, or with
-    a match of ``unsafe`` there: a constant that each event would add again.
+    slot is folded event by event. So is a run whose literal text lacks ``required`` or holds
+    ``excluded``, or has a match of ``unsafe`` after the first ``begin``: a constant that each
+    event would add again.
     """
 
     joined: frozenset[str]
     last: frozenset[str]
     exact: frozenset[str]
     required: bytes
+    excluded: bytes
+    begin: bytes
     unsafe: re.Pattern[bytes]
 
 
-@dataclass(slots=True, kw_only=True)
-class Choice:
+class Choice(msgspec.Struct, kw_only=True):
     """One choice of an answer, in provider order."""
 
     parts: list[Part]
@@ -45,19 +47,18 @@ class Choice:
     content_bytes: int  # UTF-8 bytes of what the model wrote
 
 
-@dataclass(slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, kw_only=True):
     """What a fold made of a response body or of the events of a stream."""
 
     id: str | None = None
     model: str | None = None
-    choices: list[Choice] = field(default_factory=list)
+    choices: list[Choice] = []
     usage: Usage | None = None
     usage_is_final: bool = True  # False: more counts were to come
     done: bool = False  # nothing that matters can follow
     understood: bool = False  # at least one value had the shape of this API
     error: CallError | None = None
-    metadata: dict[str, Json] = field(default_factory=dict)
+    metadata: dict[str, Json] = {}
     provider: str | None = None  # what the answer itself shows
 
 

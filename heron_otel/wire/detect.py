@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from heron_otel.errors import JsonError
-from heron_otel.records.http import BodyFlag, HttpRequest
+from heron_otel.records.http import BodyFlag, HttpRequest, field_value
 from heron_otel.wire.api import Members, WireApi
 from heron_otel.wire.json_text import close_truncated, decode_members
 from heron_otel.wire.recognised import recognise
 from heron_otel.wire.registry import WIRE_APIS
 
-_CUT = (
+_CUT = int(
     BodyFlag.TRUNCATED
     | BodyFlag.INCOMPLETE
     | BodyFlag.GAPPED
@@ -36,8 +35,7 @@ class Verdict(enum.Enum):
     OTHER = "other"  # not LLM traffic
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+class Detection(NamedTuple):
     """A verdict with the API it names."""
 
     verdict: Verdict
@@ -64,10 +62,10 @@ def detect(request: HttpRequest) -> Detection:
     target = request.target
     path = target.partition("?")[0].rstrip("/")
     fields = request.fields
-    named = dict(zip(fields[::2], fields[1::2], strict=False))
-    host = named.get("host", "")
+    names = fields[::2]
+    host = fields[2 * names.index("host") + 1] if "host" in names else ""
     api = _api_of_path(path)
-    is_anthropic = "anthropic-version" in named
+    is_anthropic = "anthropic-version" in names
     if api is None:
         known = recognise(path)
         if known is not None and is_anthropic and known.operation == "chat":
@@ -80,7 +78,7 @@ def detect(request: HttpRequest) -> Detection:
         api = _ANTHROPIC
     if api is not None:
         return Detection(Verdict.CALL, api.name, api.operation, api, _members(request), path, host)
-    if _media_type(named) != "application/json":
+    if _media_type(fields) != "application/json":
         return _OTHER
     members = _members(request)
     if members is None:
@@ -117,8 +115,8 @@ def _api_of_path(path: str) -> WireApi | None:
     return None
 
 
-def _media_type(named: Mapping[str, str]) -> str:
-    return named.get("content-type", "").partition(";")[0].strip().lower()
+def _media_type(fields: tuple[str, ...]) -> str:
+    return (field_value(fields, "content-type") or "").partition(";")[0].strip().lower()
 
 
 def _members(request: HttpRequest) -> Members | None:

@@ -30,28 +30,45 @@ def fold_runs(
     runs: tuple[SseRun, ...], event_times: bytes, rules: MergeRules, fold: ResponseFold
 ) -> FoldedStream:
     """Fold ``runs`` in order. The result does not depend on how events were put into runs."""
-    times: list[int] = memoryview(event_times).cast("q").tolist()
+    times = memoryview(event_times).cast("q")
     stream = FoldedStream(chunk_times_ns=[])
-    chunk_times = stream.chunk_times_ns
     first = 0
     for run in runs:
-        after = first + run.count
-        if run.keys:
-            merged = _merge(run, rules)
-            if merged is not None:
-                try:
-                    value = decode_strict(merged)
-                except JsonError:
-                    value = None
-                if isinstance(value, dict):
-                    if fold.event(value, times[after - 1]):
-                        chunk_times.extend(_content_times(run, rules, times[first:after]))
-                    first = after
-                    continue
-        for data in run.iter_data():
-            _fold_one(data, times[first], rules, fold, stream)
+        if run.count == 1 and not run.keys:
+            _fold_one(run.parts[0], times[first], rules, fold, stream)
             first += 1
+        elif _fold_merged(run, times[first : first + run.count], rules, fold, stream):
+            first += run.count
+        else:
+            for data in run.iter_data():
+                _fold_one(data, times[first], rules, fold, stream)
+                first += 1
     return stream
+
+
+def _fold_merged(
+    run: SseRun,
+    times: memoryview[int],
+    rules: MergeRules,
+    fold: ResponseFold,
+    stream: FoldedStream,
+) -> bool:
+    """Fold ``run``, whose events came at ``times``, as one event.
+
+    Returns False, nothing done, when that is not exact.
+    """
+    merged = _merge(run, rules)
+    if merged is None:
+        return False
+    try:
+        value = decode_strict(merged)
+    except JsonError:
+        return False
+    if not isinstance(value, dict):
+        return False
+    if fold.event(value, times[-1]):
+        stream.chunk_times_ns.extend(_content_times(run, rules, times.tolist()))
+    return True
 
 
 def fold_text(content: bytes, rules: MergeRules, fold: ResponseFold) -> FoldedStream:
@@ -72,6 +89,9 @@ def _fold_one(
     data: bytes, at_ns: int, rules: MergeRules, fold: ResponseFold, stream: FoldedStream
 ) -> None:
     value: Json
+    if data == _DONE:
+        fold.end_of_stream()
+        return
     try:
         value = decode_strict(data)
     except JsonError:
@@ -85,7 +105,6 @@ def _fold_one(
             return
         # A character may be cut between two deltas: the fold joins those texts itself.
         value = scrub(value, rules.joined if rules.required in data else frozenset())
-    # `[DONE]` is caught above: it is no JSON. Other values than objects carry nothing.
     if not isinstance(value, dict):
         stream.malformed_events += 1
     elif fold.event(value, at_ns):
@@ -94,14 +113,21 @@ def _fold_one(
 
 def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
     """Return the one event that stands for ``run``, or None when only expansion is exact."""
+    if not run.keys:
+        return None
     parts = run.parts
-    unsafe = rules.unsafe.search
     is_required_found = False
+    is_begun = False
     for part in parts:
-        if unsafe(part):
+        if rules.excluded in part:
             return None
-        if rules.required in part:
+        if not is_required_found and rules.required in part:
             is_required_found = True
+        begin = 0 if is_begun else part.find(rules.begin)
+        if begin >= 0:
+            is_begun = True
+            if rules.unsafe.search(part, begin):
+                return None
     if not is_required_found:
         return None
     pieces = [parts[0]]

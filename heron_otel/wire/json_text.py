@@ -21,7 +21,7 @@ from heron_otel.records.wire import Json
 MAX_DEPTH = 128
 """Nesting that is read. Real bodies stay below 40; interpreters and stores fail near 1000."""
 
-_DEPTH_FREE_BYTES = 256  # below this length fewer than MAX_DEPTH brackets can open and close
+_DEPTH_FREE_BYTES = 512  # shorter texts are not counted: they nest 256 deep at most
 _STRICT = msgspec.json.Decoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -37,7 +37,7 @@ _MAX_INTEGER_DIGITS = 64  # longer ones are no count of anything
 
 
 def is_too_deep(data: bytes) -> bool:
-    """Return whether ``data`` nests deeper than ``MAX_DEPTH``."""
+    """Return whether ``data``, unless it is short, nests deeper than ``MAX_DEPTH``."""
     if len(data) < _DEPTH_FREE_BYTES or data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
     rest = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)

@@ -50,6 +50,8 @@ _MERGING = MergeRules(
     last=frozenset({"obfuscation", "token"}),
     exact=frozenset({"index"}),
     required=b'"delta"',
+    excluded=b'"message"',
+    begin=b'"delta"',
     unsafe=re.compile(
         rb'"(?:%b)"\s*:\s*"[^"]|"annotations"\s*:\s*\[\s*[^\]\s]' % "|".join(_JOINED).encode()
     ),

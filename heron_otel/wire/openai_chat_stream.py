@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from heron_otel.records.wire import Json, ToolCall
 from heron_otel.wire.api import Answer, Choice
@@ -23,35 +23,34 @@ MAX_CHOICES = 128
 MAX_TOOL_CALLS = 1024
 """Tool calls kept of one choice; OpenAI takes 128 tools, real replies stay below 100 calls."""
 
-_METADATA = ("service_tier", "system_fingerprint", "provider", "created")
+_METADATA = ("service_tier", "system_fingerprint", "provider")
+_RARE = frozenset({*_METADATA, "error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
 
 
-@dataclass(slots=True)
-class _Tool:
+class _Tool(msgspec.Struct):
     """A tool call as it grows."""
 
     id: Json = None
     name: str = ""
-    arguments: list[str] = field(default_factory=list)
+    arguments: list[str] = []
     value: Json = None  # arguments that are no text, as some servers send them
     touched_at_ns: int = 0
 
 
-@dataclass(slots=True)
-class _ChatChoice:
+class _ChatChoice(msgspec.Struct):
     """A choice as it grows; pieces are joined once, at the end."""
 
-    content: list[str] = field(default_factory=list)
-    extra: list[Part] = field(default_factory=list)  # content parts that are no text
-    reasoning_content: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    refusal: list[str] = field(default_factory=list)
+    content: list[str] = []
+    extra: list[Part] = []  # content parts that are no text
+    reasoning_content: list[str] = []
+    reasoning: list[str] = []
+    refusal: list[str] = []
     audio: dict[str, Json] | None = None
-    audio_data: list[str] = field(default_factory=list)
-    audio_transcript: list[str] = field(default_factory=list)
-    annotations: list[Json] = field(default_factory=list)
-    tools: dict[int, _Tool] = field(default_factory=dict)
-    aliases: dict[int, int] = field(default_factory=dict)  # wire index to key in ``tools``
+    audio_data: list[str] = []
+    audio_transcript: list[str] = []
+    annotations: list[Json] = []
+    tools: dict[int, _Tool] = {}
+    aliases: dict[int, int] = {}  # wire index to key in ``tools``
     function: _Tool | None = None
     stop_reason: str | None = None
 
@@ -73,42 +72,54 @@ class ChatFold:
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold a chunk or a whole body; return whether it adds content."""
-        answer = self._answer
         is_content = False
-        choices = value.get("choices")
+        get = value.get
+        answer = self._answer
+        choices = get("choices")
         if isinstance(choices, list):
             answer.understood = True
             for position, choice in enumerate(choices):
                 if isinstance(choice, dict) and self._choice(choice, position, at_ns):
                     is_content = True
+        elif get("object") == "error":
+            self._fail(value)
         if answer.id is None:
-            identity = value.get("id")
-            if isinstance(identity, str) and identity:
+            identity = get("id")
+            if identity and isinstance(identity, str):
                 answer.id = identity
         if answer.model is None:
-            model = value.get("model")
-            if isinstance(model, str) and model:
+            model = get("model")
+            if model and isinstance(model, str):
                 answer.model = model
-        usage = value.get("usage")
-        if isinstance(usage, dict):
+        usage = get("usage")
+        if usage and isinstance(usage, dict):
             merge_last(self._usage, usage)
-        groq = value.get("x_groq")
-        if isinstance(groq, dict):
-            answer.provider = "groq"
-            usage = groq.get("usage")
-            if isinstance(usage, dict):
-                merge_last(self._usage, usage)
-            value = {**value, "error": value.get("error") or groq.get("error")}
+        if not _RARE.isdisjoint(value):
+            self._rare(value)
+        return is_content
+
+    def _rare(self, value: dict[str, Json]) -> None:
+        answer = self._answer
         for name in _METADATA:
             member = value.get(name)
             if member is not None:
                 answer.metadata[name] = member
         if "prompt_logprobs" in value or "kv_transfer_params" in value:
             answer.provider = answer.provider or "vllm"
-        if value.get("error") is not None or value.get("object") == "error":
-            answer.error = error_of_value(value) or answer.error
-            answer.understood = True
-        return is_content
+        if value.get("error") is not None:
+            self._fail(value)
+        groq = value.get("x_groq")
+        if isinstance(groq, dict):
+            answer.provider = "groq"
+            usage = groq.get("usage")
+            if isinstance(usage, dict):
+                merge_last(self._usage, usage)
+            if groq.get("error") is not None:
+                self._fail(groq)
+
+    def _fail(self, value: dict[str, Json]) -> None:
+        self._answer.error = error_of_value(value) or self._answer.error
+        self._answer.understood = True
 
     def _choice(self, value: dict[str, Json], position: int, at_ns: int) -> bool:
         index = value.get("index")
@@ -119,22 +130,26 @@ class ChatFold:
             if len(self._choices) >= MAX_CHOICES:
                 return False
             choice = self._choices[index] = _ChatChoice()
+            self._see_server(value)
         reason = value.get("finish_reason")
-        if isinstance(reason, str) and reason:
+        if reason and isinstance(reason, str):
             choice.stop_reason = reason
+            self._see_server(value)
+        usage = value.get("usage")
+        if usage and isinstance(usage, dict):
+            merge_last(self._usage, usage)
+        # Some servers send the whole text so far as `message` beside each `delta`.
+        delta = value.get("delta")
+        if delta is None:
+            delta = value.get("message")
+        return isinstance(delta, dict) and _fold_delta(choice, delta, at_ns)
+
+    def _see_server(self, value: dict[str, Json]) -> None:
+        """Note what only one server software puts into choices."""
         if "matched_stop" in value:
             self._answer.provider = self._answer.provider or "sglang"
         elif "stop_reason" in value:
             self._answer.provider = self._answer.provider or "vllm"
-        usage = value.get("usage")
-        if isinstance(usage, dict):
-            merge_last(self._usage, usage)
-        is_content = False
-        for member in ("delta", "message"):
-            delta = value.get(member)
-            if isinstance(delta, dict) and _fold_delta(choice, delta, at_ns):
-                is_content = True
-        return is_content
 
     def end_of_stream(self) -> None:
         """Fold ``[DONE]``."""

@@ -52,20 +52,20 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
     given_input = _first(usage, "prompt_tokens", "input_tokens")
     given_output = _first(usage, "completion_tokens", "output_tokens")
-    cache_read = _first(prompt, "cached_tokens")
+    if given_input is None and given_output is None:
+        return None
+    cache_read = count(prompt.get("cached_tokens"))
     if cache_read is None:
         cache_read = _first(
             usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
         )
     cache_write = _first(prompt, "cache_write_tokens", "cache_creation_tokens")
     if cache_write is None:
-        cache_write = _first(usage, "cache_creation_input_tokens")
-    reasoning = _first(completion, "reasoning_tokens")
+        cache_write = count(usage.get("cache_creation_input_tokens"))
+    reasoning = count(completion.get("reasoning_tokens"))
     if reasoning is None:
-        reasoning = _first(usage, "reasoning_tokens")
-    if given_input is None and given_output is None:
-        return None
-    total = _first(usage, "total_tokens")
+        reasoning = count(usage.get("reasoning_tokens"))
+    total = count(usage.get("total_tokens"))
     input_tokens = given_input
     cached = (cache_read or 0) + (cache_write or 0)
     if input_tokens is not None and cached > input_tokens:
@@ -81,8 +81,8 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
         reasoning_tokens=reasoning,
-        audio_input_tokens=_first(prompt, "audio_tokens"),
-        audio_output_tokens=_first(completion, "audio_tokens"),
+        audio_input_tokens=count(prompt.get("audio_tokens")),
+        audio_output_tokens=count(completion.get("audio_tokens")),
     )
 
 

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CPU time of ``wire/`` for each call, on exchanges as the native core gives them.
+
+Run ``python benchmarks/bench_wire.py``; prints microseconds per call. ``small`` is a 2 KB
+request with a whole body or 8 events, ``agent`` a 36 KB request with a growing history and 400
+events in about ten runs. The history is not read, as in the stage itself; ``+ history`` reads
+all messages of a call, most of which earlier calls of the session brought.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from heron_otel.records.http import HttpExchange
+from heron_otel.records.wire import LlmCall
+from heron_otel.wire.calls import WireCalls
+from tests.support.exchanges import Event, events_of, make_exchange, named_events_of
+
+ROUNDS = 7
+
+
+def _chunk(delta: dict[str, object], finish: str | None = None) -> dict[str, object]:
+    return {
+        "id": "chatcmpl-BxQ2fYv0n1tT8b3hJ7cLw9zK4mP6s",
+        "object": "chat.completion.chunk",
+        "created": 1790000000,
+        "model": "gpt-4o-mini-2024-07-18",
+        "service_tier": "default",
+        "system_fingerprint": "fp_34a54ae93c",
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
+        "usage": None,
+    }
+
+
+def _small_request(stream: bool) -> dict[str, object]:
+    return {
+        "model": "gpt-4o-mini",
+        "messages": [
+            {"role": "system", "content": "You answer in one sentence. " * 20},
+            {"role": "user", "content": "What does this line of code do? " * 40},
+        ],
+        "temperature": 0.2,
+        "max_tokens": 256,
+        "stream": stream,
+    }
+
+
+def small_stream() -> HttpExchange:
+    """A short streamed reply: 8 events."""
+    payloads: list[object] = [_chunk({"role": "assistant", "content": ""})]
+    payloads += [_chunk({"content": f" word{index}"}) for index in range(5)]
+    payloads += [_chunk({}, "stop"), "[DONE]"]
+    return make_exchange(_small_request(True), events=events_of(payloads), merge=True)
+
+
+def small_body() -> HttpExchange:
+    """A short reply in one body."""
+    reply = {
+        "id": "chatcmpl-BxQ2fYv0n1tT8b3hJ7cLw9zK4mP6s",
+        "object": "chat.completion",
+        "created": 1790000000,
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "It adds two numbers. " * 60},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 310,
+            "completion_tokens": 240,
+            "total_tokens": 550,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        },
+    }
+    return make_exchange(_small_request(False), reply)
+
+
+def _history(turns: int, anthropic: bool) -> list[dict[str, object]]:
+    items: list[dict[str, object]] = [{"role": "user", "content": "Fix the failing test. " * 30}]
+    for turn in range(turns):
+        arguments = {"path": f"/src/module_{turn}.py", "limit": 200}
+        output = f"line of file {turn}: value = compute({turn})\n" * 22
+        if anthropic:
+            use = {"type": "tool_use", "id": f"toolu_{turn}", "name": "Read", "input": arguments}
+            text = {"type": "text", "text": f"Step {turn}: I read the next file."}
+            result = {"type": "tool_result", "tool_use_id": f"toolu_{turn}", "content": output}
+            items.append({"role": "assistant", "content": [text, use]})
+            items.append({"role": "user", "content": [result]})
+        else:
+            call = {
+                "id": f"call_{turn}",
+                "type": "function",
+                "function": {"name": "Read", "arguments": json.dumps(arguments)},
+            }
+            items.append({"role": "assistant", "content": None, "tool_calls": [call]})
+            items.append({"role": "tool", "tool_call_id": f"call_{turn}", "content": output})
+    return items
+
+
+def _tools(anthropic: bool) -> list[dict[str, object]]:
+    tools: list[dict[str, object]] = []
+    for index in range(12):
+        schema = {"type": "object", "properties": {"path": {"type": "string"}}}
+        body = {"name": f"tool_{index}", "description": "Reads a part of a file. " * 14}
+        if anthropic:
+            tools.append({**body, "input_schema": schema})
+        else:
+            tools.append({"type": "function", "function": {**body, "parameters": schema}})
+    return tools
+
+
+def agent_chat(turn: int) -> HttpExchange:
+    """Call number ``turn`` of an agent over OpenAI Chat: text, then two tool calls."""
+    request = {
+        "model": "gpt-4o",
+        "messages": _history(turn, False),
+        "tools": _tools(False),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": 0,
+    }
+    payloads: list[object] = [_chunk({"role": "assistant", "content": ""})]
+    payloads += [_chunk({"content": f" word {index}"}) for index in range(300)]
+    for tool in range(2):
+        start = {"index": tool, "id": f"call_x{tool}", "type": "function"}
+        start["function"] = {"name": "Read", "arguments": ""}
+        payloads.append(_chunk({"tool_calls": [start]}))
+        payloads += [
+            _chunk({"tool_calls": [{"index": tool, "function": {"arguments": piece}}]})
+            for piece in ["{", '"path":"', *(f"dir{n}/" for n in range(42)), 'f.py"', "}"]
+        ]
+    payloads.append(_chunk({}, "tool_calls"))
+    usage = {"prompt_tokens": 9000, "completion_tokens": 400, "total_tokens": 9400}
+    payloads += [{**_chunk({}), "choices": [], "usage": usage}, "[DONE]"]
+    return make_exchange(request, events=events_of(payloads), merge=True)
+
+
+def agent_anthropic(turn: int) -> HttpExchange:
+    """Call number ``turn`` of an agent over Anthropic Messages: text, then two tool uses."""
+    request = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 32000,
+        "system": [{"type": "text", "text": "You are a coding agent. " * 60}],
+        "messages": _history(turn, True),
+        "tools": _tools(True),
+        "stream": True,
+        "metadata": {"user_id": "user_1"},
+    }
+    message = {
+        "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 12, "cache_read_input_tokens": 9000, "output_tokens": 1},
+    }
+    payloads: list[dict[str, object]] = [{"type": "message_start", "message": message}]
+    blocks: list[tuple[dict[str, object], str, list[str]]] = [
+        ({"type": "text", "text": ""}, "text", [f" word {index}" for index in range(290)])
+    ]
+    for tool in range(2):
+        use = {"type": "tool_use", "id": f"toolu_x{tool}", "name": "Read", "input": {}}
+        pieces = ['{"path":"', *(f"dir{n}/" for n in range(42)), 'f.py"', "}"]
+        blocks.append((use, "partial_json", pieces))
+    for index, (start, member, pieces) in enumerate(blocks):
+        kind = "text_delta" if member == "text" else "input_json_delta"
+        payloads.append({"type": "content_block_start", "index": index, "content_block": start})
+        for piece in pieces:
+            delta = {"type": kind, member: piece}
+            payloads.append({"type": "content_block_delta", "index": index, "delta": delta})
+        payloads.append({"type": "content_block_stop", "index": index})
+    ending = {"stop_reason": "tool_use", "stop_sequence": None}
+    payloads += [
+        {"type": "message_delta", "delta": ending, "usage": {"output_tokens": 400}},
+        {"type": "message_stop"},
+    ]
+    events: list[Event] = named_events_of(payloads)
+    return make_exchange(
+        request,
+        events=events,
+        path="/v1/messages?beta=true",
+        host="api.anthropic.com",
+        fields={"anthropic-version": "2023-06-01"},
+        merge=True,
+    )
+
+
+def measure(exchanges: list[HttpExchange], after: Callable[[LlmCall], None] | None = None) -> float:
+    """Return the best CPU time of a call in microseconds, over ``ROUNDS`` passes."""
+    best = float("inf")
+    wire = WireCalls("bench")
+    repeats = max(1, 400 // len(exchanges))
+    for _ in range(ROUNDS):
+        before = time.process_time()
+        for _ in range(repeats):
+            for exchange in exchanges:
+                for record in wire.feed(exchange):
+                    assert isinstance(record, LlmCall)
+                    if after is not None:
+                        after(record)
+        best = min(best, time.process_time() - before)
+    return best / (repeats * len(exchanges)) * 1e6
+
+
+def read_history(call: LlmCall) -> None:
+    """Normalise every message of the request."""
+    for _ in call.request.messages:
+        pass
+
+
+def main() -> None:
+    """Print the table."""
+    chat = [agent_chat(turn) for turn in range(24, 34)]
+    anthropic = [agent_anthropic(turn) for turn in range(24, 34)]
+    request = chat[0].request
+    response = chat[0].response
+    assert request is not None
+    assert response is not None
+    print(
+        f"agent: request {request.content_bytes} B, {sum(run.count for run in response.runs)} "
+        f"events in {len(response.runs)} runs"
+    )
+    rows = [
+        ("small, body", measure([small_body()])),
+        ("small, 8 events", measure([small_stream()])),
+        ("agent, openai-chat", measure(chat)),
+        ("agent, anthropic-messages", measure(anthropic)),
+        ("agent, openai-chat + history", measure(chat, read_history)),
+        ("agent, anthropic-messages + history", measure(anthropic, read_history)),
+    ]
+    for name, value in rows:
+        print(f"{name:38s} {value:8.1f} us/call")
+
+
+if __name__ == "__main__":
+    main()
