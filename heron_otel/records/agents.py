@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+import re
 
 import msgspec
 
@@ -28,6 +29,22 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     result_bytes: int
 
 
+class SubagentSpawn(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call of this response that may start a sub-agent."""
+
+    index: int  # position in AgentFacts.tool_calls
+    prompt: str  # the task given to the sub-agent
+    name: str | None  # kind of the sub-agent, from the arguments
+
+
+class TaskNotification(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the client that a background sub-agent has stopped."""
+
+    task_id: str | None
+    tool_call_id: str | None
+    status: str | None
+
+
 class AgentFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What one call says about the agent that made it."""
 
@@ -42,11 +59,13 @@ class AgentFacts(msgspec.Struct, frozen=True, kw_only=True):
     user_start: bool | None = None  # the last item is a new prompt of the user; None: unknown
     user_text: str | None = None  # that prompt, client reminders removed
     user_digest: str | None = None  # identity of the item that holds the prompt
-    request_digest: str | None = None  # equal for byte-identical resends (retries)
+    request_digest: str | None = None  # equal for resends (retries) of one request
     terminal: bool = False  # the response ends the turn
     tool_calls: tuple[ToolCall, ...] = ()  # of this response, run by the client
     tool_results: tuple[ToolResult, ...] = ()  # after the last assistant item of the request
     task_texts: tuple[str, ...] = ()  # texts that may name the task of a sub-agent
+    spawns: tuple[SubagentSpawn, ...] = ()  # tool calls of this response with a task in them
+    notifications: tuple[TaskNotification, ...] = ()  # after the last assistant item
 
 
 class AgentCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,3 +83,25 @@ class AgentCallStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AgentRecord = AgentCallStarted | AgentCall
+
+
+TOOL_ID_PREFIXES = ("call", "toolu", "fc", "chatcmpl")
+"""Prefixes of tool ids (OpenAI, Anthropic, OpenAI Responses, vLLM) that clients echo stripped."""
+
+_PREFIXED_ID = re.compile(rf"({'|'.join(TOOL_ID_PREFIXES)})[^0-9A-Za-z]*(.+)", re.DOTALL)
+_NOT_ALNUM = re.compile(r"[^0-9A-Za-z]+")
+
+
+def canonical_tool_id(tool_id: str) -> str:
+    """Return the form of a tool id that survives clients which strip punctuation.
+
+    Ids that start with a known prefix become ``prefix_rest`` with letters and digits only in
+    the rest: ``calld9a`` and ``call_d9a`` are equal. Other ids stay as they are.
+    """
+    match = _PREFIXED_ID.fullmatch(tool_id)
+    if match is None:
+        return tool_id
+    rest = match[2]
+    if not rest.isalnum():
+        rest = _NOT_ALNUM.sub("", rest)
+    return f"{match[1]}_{rest}"

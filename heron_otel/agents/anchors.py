@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sessions of clients that send no session id: the first words of a conversation name it.
+
+An agent resends its history with each call, so the first assistant message of the history
+equals the response of the first call. Its tool call ids, or its text together with the first
+user text, give the same session for call 1 and call N.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import msgspec
+
+from heron_otel.agents.prompts import text_of, visible_text
+from heron_otel.agents.view import CallView
+from heron_otel.records.agents import TOOL_ID_PREFIXES, canonical_tool_id
+from heron_otel.records.wire import Json, Message, ToolCall
+
+_STRONG_TAIL = 12
+"""Shortest random part of a tool id that names a conversation alone; shorter ones count calls."""
+_TEXT_CHARS = 1024  # of each text; enough to tell conversations apart, cheap to hash
+
+
+def anchor_session(view: CallView) -> str | None:
+    """Return the session id computed from the first exchange, or None without an answer.
+
+    A tool id with a long random part is the session id itself. Counted ids (``call_0``),
+    calls without ids and texts are hashed with the first user text and the client address,
+    as they repeat in other conversations.
+    """
+    user = view.first_user()
+    if user is None:
+        return None
+    calls, text = _history_signature(view.first_assistant())
+    if not calls and not text:
+        response = view.response
+        if response is None or view.has_assistant():
+            return None
+        calls = [
+            (call.id, call.name, call.arguments)
+            for call in response.tool_calls
+            if not call.server_side
+        ]
+        text = response.text
+    signature = None
+    if calls:
+        ids = [canonical_tool_id(tool_id) for tool_id, _, _ in calls if tool_id]
+        if ids and view.wire_api != "gemini":  # its clients make up ids that the server left out
+            signature = min(ids)
+            prefix, _, rest = signature.partition("_")
+            if prefix in TOOL_ID_PREFIXES and len(rest) >= _STRONG_TAIL:
+                return signature
+        else:
+            signature = min(f"{name} {_arguments_text(value)}" for _, name, value in calls)
+    if signature is None:
+        signature = text.strip()[:_TEXT_CHARS]
+    if not signature:
+        return None
+    words = "\n".join((view.client_address, _first_text(user), signature))
+    digest = hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=12)
+    return f"gen-{digest.hexdigest()}"
+
+
+def _arguments_text(arguments: Json) -> str:
+    return msgspec.json.encode(arguments, order="deterministic").decode()[:_TEXT_CHARS]
+
+
+def _first_text(user: Message) -> str:
+    texts = (visible_text(text) for part in user.parts if (text := text_of(part)) is not None)
+    return "\n".join(text for text in texts if text)[:_TEXT_CHARS]
+
+
+def _history_signature(
+    run: Iterable[Message],
+) -> tuple[list[tuple[str | None, str, Json]], str]:
+    """Return tool calls (id, name, arguments) and text of the first assistant messages."""
+    calls: list[tuple[str | None, str, Json]] = []
+    texts: list[str] = []
+    for message in run:
+        for part in message.parts:
+            if part.get("type") == "tool_call":
+                tool_id, name = part.get("id"), part.get("name")
+                calls.append(
+                    (
+                        tool_id if isinstance(tool_id, str) else None,
+                        name if isinstance(name, str) else "",
+                        part.get("arguments"),
+                    )
+                )
+            elif (text := text_of(part)) is not None:
+                texts.append(text)
+    return calls, "".join(texts)
+
+
+def client_calls(calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    """Return the tool calls that the client has to run."""
+    for call in calls:
+        if call.server_side:
+            return tuple(each for each in calls if not each.server_side)
+    return calls

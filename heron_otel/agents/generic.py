@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any agent or chat program on any wire API, known only by what all of them do."""
+
+from __future__ import annotations
+
+import re
+
+from heron_otel.agents.anchors import anchor_session, client_calls
+from heron_otel.agents.profile import first_string, is_terminal, request_metadata, spawns
+from heron_otel.agents.prompts import notifications, visible_blocks
+from heron_otel.agents.view import SYSTEM_ROLES, CallView
+from heron_otel.records.agents import AgentFacts
+from heron_otel.records.wire import Message
+
+SESSION_HEADERS = (
+    "x-session-id",
+    "session-id",
+    "session_id",
+    "x-session-affinity",
+    "x-conversation-id",
+    "conversation-id",
+    "x-thread-id",
+    "thread-id",
+)
+"""Request fields in which programs send the id of a conversation (opencode, pi, Codex, ...)."""
+
+_METADATA_NAMES = ("session_id", "conversation_id", "thread_id", "chat_id", "sessionId")
+_PROMPT_NAMES = ("prompt", "task", "message")
+_KIND_NAMES = ("subagent_type", "agent_name", "agent_type", "agent", "name")
+_MAX_ID_CHARS = 256
+_ID = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
+    r"|^(?:ses|sess|session|conv|conversation|thread|chat)[-_:.][0-9A-Za-z_.:-]{8,}$"
+    r"|^(?=.*[0-9])[0-9A-Fa-f]{20,}$",
+    re.IGNORECASE,
+)
+"""What an id of a conversation looks like, as against the name of a user or of a program."""
+
+
+class Generic:
+    """Sessions by ids on the wire, else by the first words of the conversation.
+
+    A call that shows neither a conversation nor an agent belongs to none: no wire id, no
+    history, no tools, and an answer for a program (structured output or one token).
+    """
+
+    name = "generic"
+
+    def facts(self, view: CallView) -> AgentFacts | None:
+        """Return the facts of a call, None for a lone call of a program."""
+        conversation_id = _wire_session(view)
+        if conversation_id is None and _is_program_call(view):
+            return None
+        response = view.response
+        calls = client_calls(response.tool_calls) if response is not None else ()
+        tail = view.tail()
+        results = view.tool_results() if view.has_assistant() else ()
+        user_start, user_text, user_digest = _prompt(view, tail)
+        return AgentFacts(
+            agent_name=self.name,
+            session_id=conversation_id or anchor_session(view),
+            conversation_id=conversation_id,
+            user_start=user_start,
+            user_text=user_text,
+            user_digest=user_digest,
+            request_digest=view.request_digest(),
+            terminal=is_terminal(view, calls),
+            tool_calls=calls,
+            tool_results=results,
+            task_texts=(user_text,) if user_text and not view.has_assistant() else (),
+            spawns=spawns(calls, _PROMPT_NAMES, _KIND_NAMES) if calls else (),
+            notifications=notifications(tail[0]) if tail and not user_start else (),
+        )
+
+
+def _wire_session(view: CallView) -> str | None:
+    headers = view.headers
+    for name in SESSION_HEADERS:
+        value = headers.get(name)
+        if value and len(value) <= _MAX_ID_CHARS:
+            return value
+    metadata = view.request.metadata
+    if not metadata:
+        return None
+    value = first_string(request_metadata(view), _METADATA_NAMES)
+    if value is None:
+        value = first_string(metadata, ("conversation", *_METADATA_NAMES))
+    if value is not None:
+        return value if len(value) <= _MAX_ID_CHARS else None
+    for name in ("prompt_cache_key", "user"):
+        id_like = metadata.get(name)
+        if isinstance(id_like, str) and len(id_like) <= _MAX_ID_CHARS and _ID.search(id_like):
+            return id_like
+    return None
+
+
+def _is_program_call(view: CallView) -> bool:
+    request = view.request
+    if request.tools or view.has_assistant():
+        return False
+    return (
+        request.metadata.get("output_type") == "json" or request.parameters.get("max_tokens") == 1
+    )
+
+
+def _prompt(
+    view: CallView, tail: list[tuple[Message, ...]]
+) -> tuple[bool | None, str | None, str | None]:
+    """Return whether the last item is a prompt, its text and its identity.
+
+    Text beside tool results in one item steers a loop that goes on, and so does a picture after
+    tool results: Chat Completions has no other place for a screenshot that a tool took.
+    """
+    for position, messages in enumerate(tail):
+        if messages and all(message.role in SYSTEM_ROLES for message in messages):
+            continue
+        texts: list[str] = []
+        media = False
+        last: Message | None = None
+        for message in messages:
+            if message.role == "tool":
+                return False, None, None
+            if message.role != "user":
+                continue
+            last = message
+            for block in visible_blocks(message):
+                if block is None:
+                    media = True
+                else:
+                    texts.append(block)
+        if last is None:
+            return None, None, None
+        if not texts and not media:
+            return False, None, None
+        if media and _follows_results(tail[position + 1 :]):
+            return False, None, None
+        digest = f"{len(view.request.messages) - position}-{last.digest}"
+        return True, "\n".join(texts) or None, digest
+    return None, None, None
+
+
+def _follows_results(items: list[tuple[Message, ...]]) -> bool:
+    return any(message.role == "tool" for messages in items for message in messages)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interface of an agent profile, and what profiles share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from heron_otel.agents.view import CallView
+from heron_otel.records.agents import AgentFacts, SubagentSpawn
+from heron_otel.records.wire import Json, ToolCall
+
+_OPEN_FINISHES = frozenset(("tool_call", "error", "compaction"))
+_OPEN_STOPS = frozenset(("tool_use", "pause_turn", "tool_calls", "function_call"))
+"""Provider words after which the client calls again without a new prompt."""
+
+
+class Profile(Protocol):
+    """Recognises the calls of one agent and reads their facts.
+
+    ``facts`` looks at one call alone and must give the same answer for the same call whatever
+    came before. It must read the history only through ``CallView``.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the agent kind, the value of ``gen_ai.agent.name``."""
+
+    def facts(self, view: CallView) -> AgentFacts | None:
+        """Return the facts of a call of this agent, or None when another agent made it."""
+
+
+def is_terminal(view: CallView, calls: tuple[ToolCall, ...]) -> bool:
+    """Return whether the response ends the turn; ``calls`` are those the client has to run."""
+    response = view.response
+    if response is None or view.error is not None or calls or not response.stop_reasons:
+        return False
+    stop = response.stop_reasons[0]
+    if stop is None or stop in _OPEN_STOPS:
+        return False
+    return not response.finish_reasons or response.finish_reasons[0] not in _OPEN_FINISHES
+
+
+def spawns(
+    calls: tuple[ToolCall, ...], prompt_names: tuple[str, ...], kind_names: tuple[str, ...]
+) -> tuple[SubagentSpawn, ...]:
+    """Return the tool calls that hand a task over in one of the arguments ``prompt_names``."""
+    found: list[SubagentSpawn] = []
+    for index, call in enumerate(calls):
+        if not isinstance(call.arguments, dict):
+            continue
+        prompt = first_string(call.arguments, prompt_names)
+        if prompt is not None:
+            name = first_string(call.arguments, kind_names)
+            found.append(SubagentSpawn(index=index, prompt=prompt.strip(), name=name))
+    return tuple(found)
+
+
+def first_string(values: Mapping[str, Json], names: tuple[str, ...]) -> str | None:
+    """Return the first value among ``names`` that is a string with visible characters."""
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, str) and value and not value.isspace():
+            return value
+    return None
+
+
+def request_metadata(view: CallView) -> Mapping[str, Json]:
+    """Return the ``metadata`` object of the request; empty when there is none."""
+    value = view.request.metadata.get("metadata")
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of the user inside what an agent sends as user messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from heron_otel.records.agents import TaskNotification
+from heron_otel.records.wire import Json, Message
+
+CLIENT_TAGS = ("system-reminder", "task-notification", "subagent_notification")
+"""Tags around an agent's own text in user messages (Claude Code, Qwen Code, Codex)."""
+
+_OPENINGS = tuple((f"<{tag}>", f"</{tag}>") for tag in CLIENT_TAGS)
+_TASK_ID = re.compile(r"<task-id>([^<]{1,256})</task-id>")
+_TOOL_USE_ID = re.compile(r"<tool-use-id>([^<]{1,256})</tool-use-id>")
+_STATUS = re.compile(r"<status>([^<]{1,64})</status>")
+_MAX_NOTIFICATIONS = 64  # of one request; more background tasks at once were never seen
+
+
+def visible_text(text: str) -> str:
+    """Return ``text`` without the spans of ``CLIENT_TAGS``, stripped.
+
+    A span without its end tag drops the rest.
+    """
+    if "<" not in text:
+        return text.strip()
+    for opening, closing in _OPENINGS:
+        start = text.find(opening)
+        if start < 0:
+            continue
+        kept: list[str] = []
+        position = 0
+        while start >= 0:
+            kept.append(text[position:start])
+            end = text.find(closing, start + len(opening))
+            if end < 0:
+                position = len(text)
+                break
+            position = end + len(closing)
+            start = text.find(opening, position)
+        kept.append(text[position:])
+        text = "".join(kept)
+    return text.strip()
+
+
+def text_of(part: dict[str, Json]) -> str | None:
+    """Return the content of a text part, or None for another part."""
+    if part.get("type") != "text":
+        return None
+    content = part.get("content")
+    return content if isinstance(content, str) else None
+
+
+def visible_blocks(message: Message) -> Iterator[str | None]:
+    """Yield the visible text of each text part, and None for an image or another medium.
+
+    Text parts that hold nothing but text of the client are left out.
+    """
+    for part in message.parts:
+        text = text_of(part)
+        if text is not None:
+            if text := visible_text(text):
+                yield text
+        elif part.get("type") not in ("tool_call_response", "text"):
+            yield None
+
+
+def notifications(messages: Iterable[Message]) -> tuple[TaskNotification, ...]:
+    """Return what user messages say about background tasks that have stopped."""
+    found: list[TaskNotification] = []
+    for message in messages:
+        for part in message.parts:
+            text = text_of(part)
+            if text is None or "<task-id>" not in text:
+                continue
+            marks = list(_TASK_ID.finditer(text))[: _MAX_NOTIFICATIONS - len(found)]
+            for index, mark in enumerate(marks):
+                end = marks[index + 1].start() if index + 1 < len(marks) else len(text)
+                tool_use = _TOOL_USE_ID.search(text, mark.end(), end)
+                status = _STATUS.search(text, mark.end(), end)
+                found.append(
+                    TaskNotification(
+                        task_id=mark[1].strip(),
+                        tool_call_id=tool_use[1].strip() if tool_use else None,
+                        status=status[1].strip() if status else None,
+                    )
+                )
+    return tuple(found)

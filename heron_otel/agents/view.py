@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call as agent profiles look at it: only the ends of its history are touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from heron_otel.records.agents import ToolResult
+from heron_otel.records.wire import (
+    CallError,
+    Json,
+    LlmCall,
+    LlmCallStarted,
+    LlmRequest,
+    LlmResponse,
+    Message,
+)
+
+MAX_TAIL_ITEMS = 512
+"""Wire items looked at from the end; more parallel tool results were never seen."""
+MAX_HEAD_ITEMS = 64
+"""Wire items looked at from the start: system items, context, first prompt, first answer."""
+SYSTEM_ROLES = frozenset(("system", "developer"))
+ASSISTANT_ROLES = frozenset(("assistant", "model"))
+
+
+class CallView:
+    """The facts of an ``LlmCall`` or ``LlmCallStarted`` that profiles use.
+
+    A history can have hundreds of items, so profiles see the items after the last assistant
+    item (``tail``), the first user message and the first assistant messages, each read once.
+    """
+
+    __slots__ = (
+        "_fields",
+        "_first_assistant",
+        "_first_user",
+        "_header_values",
+        "_prefill",
+        "_tail",
+        "client_address",
+        "content_bytes",
+        "error",
+        "request",
+        "response",
+        "wire_api",
+    )
+
+    def __init__(self, record: LlmCall | LlmCallStarted) -> None:
+        self.wire_api = record.wire_api
+        self.request: LlmRequest = record.request
+        self.response: LlmResponse | None = None
+        self.error: CallError | None = None
+        self.content_bytes: int | None = None  # size of the request content; None: not known yet
+        self._fields: tuple[str, ...] = ()
+        if isinstance(record, LlmCall):
+            exchange = record.exchange
+            self.response = record.response
+            self.error = record.error
+            self.client_address = exchange.client_address
+            if exchange.request is not None:
+                self._fields = exchange.request.fields
+                self.content_bytes = exchange.request.content_bytes
+        else:
+            self.client_address = record.client_address
+            self._fields = record.fields
+        self._header_values: dict[str, str] | None = None
+        self._tail: list[tuple[Message, ...]] | None = None
+        self._prefill = False
+        self._first_user: Message | None = None
+        self._first_assistant: list[Message] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the request fields by lower-case name; the last of equal names wins."""
+        values = self._header_values
+        if values is None:
+            fields = self._fields
+            values = self._header_values = dict(zip(fields[::2], fields[1::2], strict=False))
+        return values
+
+    def tail(self) -> list[tuple[Message, ...]]:
+        """Return the wire items after the last assistant item, last item first.
+
+        An assistant item at the very end is a prefill of the answer and is passed over.
+        """
+        if self._tail is not None:
+            return self._tail
+        items = self.request.messages
+        found: list[tuple[Message, ...]] = []
+        for index in range(len(items) - 1, max(-1, len(items) - 1 - MAX_TAIL_ITEMS), -1):
+            messages = items.at(index)
+            if messages and messages[0].role in ASSISTANT_ROLES:
+                if index != len(items) - 1 or index == 0:
+                    break
+                self._prefill = True
+                continue
+            found.append(messages)
+        self._tail = found
+        return found
+
+    def has_assistant(self) -> bool:
+        """Return whether an assistant item comes before the tail: the call has a history."""
+        return len(self.tail()) + self._prefill < len(self.request.messages)
+
+    def first_user(self) -> Message | None:
+        """Return the first user message, or None."""
+        self._read_head()
+        return self._first_user
+
+    def first_assistant(self) -> list[Message]:
+        """Return the messages of the first assistant items of the history, maybe none."""
+        self._read_head()
+        return self._first_assistant or []
+
+    def _read_head(self) -> None:
+        if self._first_assistant is not None:
+            return
+        run: list[Message] = []
+        self._first_assistant = run
+        if not self.has_assistant():
+            for messages in reversed(self.tail()):
+                for message in messages:
+                    if message.role == "user":
+                        self._first_user = message
+                        return
+            return
+        items = self.request.messages
+        for index in range(min(len(items), MAX_HEAD_ITEMS)):
+            for message in items.at(index):
+                if message.role in ASSISTANT_ROLES:
+                    run.append(message)
+                elif run:
+                    return
+                elif message.role == "user" and self._first_user is None:
+                    self._first_user = message
+
+    def tool_results(self) -> tuple[ToolResult, ...]:
+        """Return the tool results in the tail, in wire order."""
+        results: list[ToolResult] = []
+        for messages in reversed(self.tail()):
+            for message in messages:
+                for part in message.parts:
+                    if part.get("type") == "tool_call_response":
+                        results.append(_tool_result(part))
+        return tuple(results)
+
+    def request_digest(self) -> str | None:
+        """Return an identity that resends of this request share.
+
+        A resend has the same history and the same last message, so the number of items, the
+        size and the digest of the last item say enough; the body is not hashed, as some
+        clients change the order of JSON members between resends.
+        """
+        tail = self.tail()
+        if self.content_bytes is None or not tail or not tail[0]:
+            return None
+        return f"{len(self.request.messages)}-{self.content_bytes}-{tail[0][-1].digest}"
+
+
+def _tool_result(part: dict[str, Json]) -> ToolResult:
+    tool_id, name, response = part.get("id"), part.get("name"), part.get("response")
+    is_error = part.get("is_error")
+    if isinstance(response, str):
+        size = len(response) if response.isascii() else len(response.encode("utf-8", "replace"))
+    else:
+        size = 0 if response is None else len(msgspec.json.encode(response))
+    return ToolResult(
+        id=tool_id if isinstance(tool_id, str) else None,
+        name=name if isinstance(name, str) else None,
+        is_error=is_error if isinstance(is_error, bool) else None,
+        result=response,
+        result_bytes=size,
+    )

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all sessions share: counters, the calls that wait, and failed first attempts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from heron_otel.records.agents import AgentCall, CallRole
+from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.order import Waiting
+from heron_otel.turns.thread import has_failed
+
+_RETRIED_STATUS = frozenset((408, 409, 425, 429))
+"""Statuses below 500 that client SDKs of LLM providers try again."""
+
+SessionKey = tuple[str, str, str]  # source, agent name, session id
+CallKey = tuple[str, str]  # source, call key: two sources can see the same packets
+AttemptKey = tuple[str, str, str]  # source, client address, request digest
+
+
+class Ledger:
+    """Bounded tables of the tracker. Everything in them is counted."""
+
+    __slots__ = (
+        "_attempts",
+        "attempt_keys",
+        "counters",
+        "finishing",
+        "limits",
+        "waiting",
+        "waiting_bytes",
+    )
+
+    def __init__(self, limits: TurnLimits) -> None:
+        self.limits = limits
+        self.counters: Counter[str] = Counter()
+        self.finishing = False
+        self.waiting: dict[int, tuple[Waiting, SessionKey]] = {}  # in order of arrival
+        self.waiting_bytes = 0
+        self._attempts: dict[AttemptKey, list[AgentCall]] = {}
+        self.attempt_keys: dict[CallKey, AttemptKey] = {}  # in order of arrival
+
+    def hold(self, waiting: Waiting, session: SessionKey) -> None:
+        """Count in a call that waits."""
+        self.waiting[id(waiting)] = (waiting, session)
+        self.waiting_bytes += waiting.size
+
+    def release(self, waiting: Waiting) -> None:
+        """Count out a call that settles."""
+        if self.waiting.pop(id(waiting), None) is not None:
+            self.waiting_bytes -= waiting.size
+
+    def is_over_limit(self) -> bool:
+        """Return whether a waiting call has to go ahead."""
+        return len(self.waiting) > self.limits.max_waiting_calls or (
+            self.waiting_bytes > self.limits.max_waiting_bytes and len(self.waiting) > 1
+        )
+
+    @staticmethod
+    def is_attempt(record: AgentCall) -> bool:
+        """Return whether ``record`` is a first call whose retry will show the session."""
+        facts, call = record.facts, record.call
+        if (
+            facts.agent_name is None
+            or facts.session_id is not None
+            or facts.role is not CallRole.MAIN
+            or facts.request_digest is None
+            or not facts.user_start
+            or not has_failed(call)
+        ):
+            return False
+        response = call.exchange.response
+        status = response.status_code if response is not None else 0
+        return not 400 <= status < 500 or status in _RETRIED_STATUS
+
+    def hold_attempt(self, record: AgentCall) -> None:
+        """Keep a failed first attempt until its retry."""
+        key = _attempt_key(record)
+        self._attempts.setdefault(key, []).append(record)
+        self.attempt_keys[record.call.source, record.call.key] = key
+
+    def drop_attempt(self, call_key: CallKey) -> AgentCall | None:
+        """Return an attempt that no retry took and forget it; None when one did."""
+        key = self.attempt_keys.pop(call_key, None)
+        if key is None:
+            return None
+        held = self._attempts[key]
+        found = next(record for record in held if record.call.key == call_key[1])
+        held.remove(found)
+        if not held:
+            del self._attempts[key]
+        return found
+
+    def attempts_before(self, record: AgentCall) -> list[AgentCall]:
+        """Return the attempts that ``record`` repeats, in order, now with its session."""
+        if not self._attempts or record.facts.request_digest is None:
+            return []
+        held = self._attempts.get(_attempt_key(record), [])
+        started_at_ns = record.call.timing.started_at_ns
+        taken = [each for each in held if each.call.timing.started_at_ns < started_at_ns]
+        for each in taken:
+            self.drop_attempt((each.call.source, each.call.key))
+        taken.sort(key=lambda each: (each.call.timing.started_at_ns, each.call.key))
+        facts = record.facts
+        return [
+            AgentCall(
+                call=each.call,
+                facts=msgspec.structs.replace(
+                    each.facts, session_id=facts.session_id, conversation_id=facts.conversation_id
+                ),
+            )
+            for each in taken
+        ]
+
+
+def _attempt_key(record: AgentCall) -> AttemptKey:
+    call = record.call
+    return (call.source, call.exchange.client_address, record.facts.request_digest or "")

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounds and times of the turn tracker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnLimits:
+    """Settings of ``TurnTracker``. A reached limit is counted; a call is never lost by one."""
+
+    grace_ns: int = 1_000_000_000
+    """How long an ended call waits for calls that started before it."""
+    idle_ns: int = 600_000_000_000
+    """Silence after which a turn without an answer is over."""
+    in_flight_ns: int = 3_600_000_000_000
+    """How long an announced call may run before it is taken for lost."""
+    retry_ns: int = 60_000_000_000
+    """How long a failed first call waits for its retry; SDKs obey Retry-After up to 60 s."""
+    max_sessions: int = 8192
+    """Sessions remembered; the least recently used one is finished and forgotten."""
+    max_open_turns: int = 2048
+    """Open turns; the least recently used one is closed."""
+    max_turn_calls: int = 10_000
+    """Calls of one turn; the turn is closed there."""
+    max_waiting_calls: int = 4096
+    """Ended calls that wait for their order; the longest waiting one goes ahead."""
+    max_waiting_bytes: int = 33_554_432
+    """Content bytes of those calls."""
+    max_in_flight: int = 4096
+    """Announced calls remembered; the oldest one is forgotten."""
+    max_pending_tools: int = 1024
+    """Tool calls of one agent without a result; the oldest one is given up."""
+    max_subagents: int = 256
+    """Sub-agents of one turn; calls of further ones stand in the turn itself."""
+    max_draining_turns: int = 8
+    """Turns of one session that only wait for background sub-agents; the oldest is closed."""
+    max_closed_turns: int = 16
+    """Closed turns of one session whose late calls are recognised."""
+    max_attempts: int = 1024
+    """Failed first calls that wait for their retry; the oldest one goes ahead."""
+    max_names: int = 64
+    """Models and sub-agent names listed by one turn."""
+    preview_chars: int = 500
+    """Characters kept of the prompt and of the answer."""

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of one session in the order of their starts.
+
+A call ends after calls that started later, and records of several taps arrive in any order. So
+an ended call waits one grace, and as long as a main call that started before it is waiting or
+known to be in flight. Then it *settles*: its place among the others does not change any more.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+
+from heron_otel.records.agents import AgentCall, AgentCallStarted, CallRole
+
+
+class Waiting:
+    """An ended call that has not settled. Ordered by start, then key."""
+
+    __slots__ = ("due_ns", "position", "record", "role", "size")
+
+    def __init__(self, record: AgentCall, grace_ns: int) -> None:
+        call = record.call
+        self.record = record
+        self.role = record.facts.role
+        self.position = (call.timing.started_at_ns, call.key)
+        self.due_ns = call.timing.ended_at_ns + grace_ns
+        self.size = content_size(record)
+
+    def __lt__(self, other: Waiting) -> bool:
+        return self.position < other.position
+
+
+def content_size(record: AgentCall) -> int:
+    """Return the content bytes that a waiting call holds."""
+    exchange = record.call.exchange
+    request, response = exchange.request, exchange.response
+    return (len(request.content) if request is not None else 0) + (
+        len(response.content) if response is not None else 0
+    )
+
+
+class InFlight:
+    """A call whose request was seen and whose end was not."""
+
+    __slots__ = ("position", "role", "user_start")
+
+    def __init__(self, record: AgentCallStarted) -> None:
+        self.position = (record.started.started_at_ns, record.started.key)
+        self.role = record.facts.role
+        self.user_start = record.facts.user_start
+
+
+class StartOrder:
+    """Waiting and in-flight calls of one session."""
+
+    __slots__ = ("_grace_ns", "_mains", "_others", "in_flight")
+
+    def __init__(self, grace_ns: int) -> None:
+        self._grace_ns = grace_ns
+        self._mains: list[Waiting] = []
+        self._others: list[Waiting] = []  # sub-agent and auxiliary calls; they block nothing
+        self.in_flight: dict[str, InFlight] = {}
+
+    def __len__(self) -> int:
+        """Return the number of waiting calls."""
+        return len(self._mains) + len(self._others)
+
+    def start(self, record: AgentCallStarted) -> None:
+        """Note that a call is in flight."""
+        self.in_flight[record.started.key] = InFlight(record)
+
+    def add(self, waiting: Waiting) -> None:
+        """Take in an ended call."""
+        if self.in_flight:
+            self.in_flight.pop(waiting.position[1], None)
+        insort(self._mains if waiting.role is CallRole.MAIN else self._others, waiting)
+
+    def next_ready(self) -> Waiting | None:
+        """Return the call that settles next; ``due_ns`` says when. None: all are blocked."""
+        mains = self._mains
+        gate = None
+        for flight in self.in_flight.values():
+            if flight.role is CallRole.MAIN and (gate is None or flight.position < gate):
+                gate = flight.position
+        best = None
+        if mains and (gate is None or mains[0].position < gate):
+            best = mains[0]
+            gate = best.position
+        if not self._others:
+            return best
+        for other in self._others:
+            if gate is not None and gate < self._reach(other):
+                continue
+            if best is None or (other.due_ns, other.position) < (best.due_ns, best.position):
+                best = other
+        return best
+
+    def _reach(self, waiting: Waiting) -> tuple[int, str]:
+        """Return the position that main calls must have passed before ``waiting`` settles.
+
+        An auxiliary call belongs to the turn that opens within a grace of its start.
+        """
+        if waiting.role is CallRole.AUXILIARY:
+            return (waiting.position[0] + self._grace_ns, "~")
+        return waiting.position
+
+    def remove(self, waiting: Waiting) -> None:
+        """Take out a call that settles."""
+        (self._mains if waiting.role is CallRole.MAIN else self._others).remove(waiting)
+
+    def first(self) -> Waiting | None:
+        """Return the waiting call that started first, whether ready or not."""
+        heads = [calls[0] for calls in (self._mains, self._others) if calls]
+        return min(heads) if heads else None
+
+    def pending(self) -> Iterator[Waiting | InFlight]:
+        """Yield all calls that are known and have not settled."""
+        yield from self._mains
+        yield from self._others
+        yield from self.in_flight.values()

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One session: which turn each settled call belongs to, and when turns open and close."""
+
+from __future__ import annotations
+
+from heron_otel.records.agents import AgentCall, CallRole
+from heron_otel.records.turns import PlacedCall, TurnKey, TurnRecord
+from heron_otel.turns.keys import derive_key
+from heron_otel.turns.ledger import Ledger, SessionKey
+from heron_otel.turns.order import InFlight, StartOrder, Waiting
+from heron_otel.turns.turn import OpenTurn
+
+
+class ClosedTurn:
+    """What is remembered of a turn so that its late calls can be recognised."""
+
+    __slots__ = ("key", "started_at_ns", "subagents")
+
+    def __init__(self, turn: OpenTurn) -> None:
+        self.key = turn.key
+        self.started_at_ns = turn.started_at_ns
+        self.subagents = {
+            run.id: (run.key, run.spawn.tool_run if run.spawn is not None else None)
+            for run in turn.subagents.runs
+            if run.id is not None
+        }
+
+
+class Session:
+    """Turns of one session, from calls that come in the order of their starts.
+
+    At most one turn is *open*. Turns whose prompt was followed by another one while background
+    sub-agents still worked are *draining*: they take calls of those sub-agents only.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_counters",
+        "_horizon_ns",
+        "_ledger",
+        "_limits",
+        "_turns_opened",
+        "draining",
+        "key",
+        "last_seen_ns",
+        "open",
+        "order",
+        "scheduled_ns",
+    )
+
+    def __init__(self, key: SessionKey, ledger: Ledger) -> None:
+        self.key = key
+        self.order = StartOrder(ledger.limits.grace_ns)
+        self.open: OpenTurn | None = None
+        self.draining: list[OpenTurn] = []
+        self.last_seen_ns = 0
+        self.scheduled_ns: int | None = None  # the earliest timer set for this session
+        self._ledger = ledger
+        self._limits = ledger.limits
+        self._counters = ledger.counters
+        self._closed: tuple[ClosedTurn, ...] = ()  # oldest first
+        self._horizon_ns = -1  # start of the last main call of closed turns
+        self._turns_opened = 0
+
+    def is_open(self) -> bool:
+        """Return whether a turn is open or draining."""
+        return self.open is not None or bool(self.draining)
+
+    def deadline_ns(self) -> int | None:
+        """Return when something is to be done next, or None."""
+        ready = self.order.next_ready()
+        deadline = ready.due_ns if ready is not None else None
+        if self.order.in_flight:
+            lost = self._in_flight_deadline_ns()
+            return lost if deadline is None else min(deadline, lost)
+        if deadline is None and self.is_open() and not len(self.order):
+            return self.last_seen_ns + self._limits.idle_ns
+        return deadline
+
+    def step(self, now_ns: int) -> list[TurnRecord]:
+        """Do what is due at ``now_ns``."""
+        records: list[TurnRecord] = []
+        while (ready := self.order.next_ready()) is not None and ready.due_ns <= now_ns:
+            records.extend(self._settle(ready))
+        if self.order.in_flight and self._in_flight_deadline_ns() <= now_ns:
+            self.forget_in_flight(next(iter(self.order.in_flight)))
+            self._counters["in_flight_lost"] += 1
+            records.extend(self._close_finished())
+        if (
+            self.is_open()
+            and not self.order.in_flight
+            and not len(self.order)
+            and self.last_seen_ns + self._limits.idle_ns <= now_ns
+        ):
+            if self.open is not None and not self.open.terminal and not self._ledger.finishing:
+                self._counters["turns_idle"] += 1
+            records.extend(self.close_all())
+        return records
+
+    def settle_first(self) -> list[TurnRecord]:
+        """Place the waiting call that started first, ready or not."""
+        first = self.order.first()
+        return self._settle(first) if first is not None else []
+
+    def _settle(self, waiting: Waiting) -> list[TurnRecord]:
+        """Place one call; return it with all that follows from it."""
+        self.order.remove(waiting)
+        self._ledger.release(waiting)
+        record = waiting.record
+        match waiting.role:
+            case CallRole.AUXILIARY:
+                records = self._place_auxiliary(record)
+            case CallRole.SUBAGENT:
+                records = self._place_subagent(record)
+            case _:
+                records = []
+                for attempt in self._ledger.attempts_before(record):
+                    records.extend(self._place_main(attempt))
+                records.extend(self._place_main(record))
+        records.extend(self._close_finished())
+        turn = self.open
+        if turn is not None and any(
+            isinstance(each, PlacedCall) and each.turn is turn.key and not each.late
+            for each in records
+        ):
+            records.append(turn.progress())
+        return records
+
+    def forget_in_flight(self, call_key: str) -> None:
+        """Forget an announced call."""
+        self.order.in_flight.pop(call_key, None)
+
+    def close_all(self) -> list[TurnRecord]:
+        """Close the turns that are left."""
+        records: list[TurnRecord] = []
+        for turn in self.draining:
+            records.extend(self._close(turn))
+        self.draining.clear()
+        records.extend(self._close_open())
+        return records
+
+    def _in_flight_deadline_ns(self) -> int:
+        first = next(iter(self.order.in_flight.values()))
+        return first.position[0] + self._limits.in_flight_ns
+
+    # Main calls
+
+    def _place_main(self, record: AgentCall) -> list[TurnRecord]:
+        facts, started_at_ns = record.facts, record.call.timing.started_at_ns
+        turn = self.open
+        if turn is not None and started_at_ns >= turn.started_at_ns:
+            taken = self._place_inferred_subagent(turn, record)
+            if taken is not None:
+                return taken
+            if not facts.user_start or self._repeats_prompt(turn, record):
+                return self._add_main(turn, record)
+            if started_at_ns >= turn.last_main_at_ns:
+                return [*self._leave_open(), *self._open(record)]
+        elif turn is None and started_at_ns > self._horizon_ns:
+            if facts.user_start:
+                return self._open(record)
+            for draining in reversed(self.draining):
+                if facts.notifications and draining.subagents.notified(facts.notifications):
+                    return draining.add_main(record)
+            if not self._closed and not self.draining:
+                return self._outside(record, "orphan_calls")
+        return self._late(record)
+
+    @staticmethod
+    def _repeats_prompt(turn: OpenTurn, record: AgentCall) -> bool:
+        """Return whether a call with a prompt asks again what the open turn asks."""
+        if turn.main.attempt_before(record) is not None:
+            return True
+        digest = record.facts.user_digest
+        return turn.was_cut_short and digest is not None and digest == turn.prompt_digest
+
+    def _open(self, record: AgentCall) -> list[TurnRecord]:
+        source, agent_name, session_id = self.key
+        key = TurnKey(
+            key=derive_key("turn", session_id, record.call.key),
+            agent_name=agent_name,
+            session_id=session_id,
+            conversation_id=record.facts.conversation_id,
+            source=source,
+        )
+        previous = self._closed[-1].key.key if self._closed else None
+        if self.draining:
+            previous = self.draining[-1].key.key
+        self.open = OpenTurn(key, record, self._turns_opened, previous, self._limits)
+        self._turns_opened += 1
+        return self._add_main(self.open, record)
+
+    def _add_main(self, turn: OpenTurn, record: AgentCall) -> list[TurnRecord]:
+        records = turn.add_main(record)
+        for draining in self.draining:
+            if record.facts.notifications:
+                draining.subagents.notified(record.facts.notifications)
+        return [*records, *self._cut_at_limit(turn)]
+
+    def _cut_at_limit(self, turn: OpenTurn) -> list[TurnRecord]:
+        if turn.calls < self._limits.max_turn_calls:
+            return []
+        self._counters["turns_limit"] += 1
+        if turn is self.open:
+            return self._close_open()
+        self.draining.remove(turn)
+        return self._close(turn)
+
+    # Sub-agent and auxiliary calls
+
+    def _place_inferred_subagent(
+        self, turn: OpenTurn, record: AgentCall
+    ) -> list[TurnRecord] | None:
+        """Place a call of a sub-agent that only its words give away, or return None.
+
+        Its first call has the task of a spawning tool call as its prompt and no history; later
+        ones bring results of its own tools or repeat its own failed call.
+        """
+        facts = record.facts
+        agents = turn.subagents
+        if facts.task_texts and (spawn := agents.match(record)) is not None:
+            run = agents.open(record, spawn)
+            if run is not None:
+                return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
+        if agents.runs and not turn.main.tools.has(facts.tool_results):
+            for run in agents.runs:
+                if run.id is None and (
+                    run.thread.tools.has(facts.tool_results)
+                    or run.thread.attempt_before(record) is not None
+                ):
+                    return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
+        return None
+
+    def _place_subagent(self, record: AgentCall) -> list[TurnRecord]:
+        subagent_id = record.facts.subagent_id or ""
+        turns = [*self.draining, self.open] if self.open is not None else self.draining
+        for turn in reversed(turns):
+            run = turn.subagents.by_id(subagent_id)
+            if run is not None:
+                return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
+        for closed in self._closed:
+            if subagent_id in closed.subagents:
+                return self._late(record)
+        for turn in reversed(turns):
+            spawn = turn.subagents.match(record)
+            if spawn is not None:
+                return self._add_new_subagent(turn, record)
+        if self.open is not None and (record.call.timing.started_at_ns >= self.open.started_at_ns):
+            return self._add_new_subagent(self.open, record)
+        if not self._closed:
+            return self._outside(record, "orphan_calls")
+        return self._late(record)
+
+    def _add_new_subagent(self, turn: OpenTurn, record: AgentCall) -> list[TurnRecord]:
+        run = turn.subagents.open(record, turn.subagents.match(record))
+        if run is None:
+            self._counters["subagents_limit"] += 1
+            return [*turn.add_stray(record), *self._cut_at_limit(turn)]
+        return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
+
+    def _place_auxiliary(self, record: AgentCall) -> list[TurnRecord]:
+        reach = record.call.timing.started_at_ns + self._limits.grace_ns
+        if self.open is not None and self.open.started_at_ns <= reach:
+            return self.open.add_auxiliary(record)
+        if self._closed and self._closed[0].started_at_ns <= reach:
+            return self._late(record)
+        return self._outside(record, "auxiliary_outside")
+
+    # Calls outside open turns
+
+    def _outside(self, record: AgentCall, reason: str) -> list[TurnRecord]:
+        self._counters[reason] += 1
+        return [PlacedCall(agent_call=record, turn=None)]
+
+    def _late(self, record: AgentCall) -> list[TurnRecord]:
+        """Place a call whose turn is over: the last one that began before it or its reach."""
+        self._counters["late_calls"] += 1
+        moment = record.call.timing.started_at_ns
+        if record.facts.role is CallRole.AUXILIARY:
+            moment += self._limits.grace_ns
+        found: ClosedTurn | None = None
+        for closed in self._closed:
+            if record.facts.subagent_id in closed.subagents:
+                found = closed
+                break
+            if closed.started_at_ns <= moment:
+                found = closed
+        if found is None:
+            return [PlacedCall(agent_call=record, turn=None, late=True)]
+        subagent, tool_run = found.subagents.get(record.facts.subagent_id or "", (None, None))
+        return [
+            PlacedCall(
+                agent_call=record, turn=found.key, parent=tool_run, subagent=subagent, late=True
+            )
+        ]
+
+    # Ends of turns
+
+    def _leave_open(self) -> list[TurnRecord]:
+        """End the open turn because the user asks something new."""
+        turn = self.open
+        if turn is None or not turn.subagents.has_background():
+            return self._close_open()
+        self._horizon_ns = max(self._horizon_ns, turn.last_main_at_ns)
+        self.open = None
+        records: list[TurnRecord] = []
+        if len(self.draining) >= self._limits.max_draining_turns:
+            self._counters["draining_limit"] += 1
+            records.extend(self._close(self.draining.pop(0)))
+        self.draining.append(turn)
+        return records
+
+    def _close_finished(self) -> list[TurnRecord]:
+        """Close the turns that nothing can be added to any more."""
+        turn = self.open
+        records: list[TurnRecord] = []
+        if turn is None and not self.draining:
+            return records
+        subagent_waits = False
+        next_main: Waiting | InFlight | None = None
+        for pending in self.order.pending():
+            if pending.role is CallRole.SUBAGENT:
+                subagent_waits = True
+            elif pending.role is CallRole.MAIN and (
+                next_main is None or pending.position < next_main.position
+            ):
+                next_main = pending
+        if not subagent_waits:
+            for draining in [each for each in self.draining if not each.subagents.unfinished()]:
+                self.draining.remove(draining)
+                records.extend(self._close(draining))
+        if turn is None or not turn.terminal or subagent_waits or turn.subagents.unfinished():
+            return records
+        if next_main is not None and not _user_start(next_main):
+            return records
+        records.extend(self._close_open())
+        return records
+
+    def _close_open(self) -> list[TurnRecord]:
+        turn, self.open = self.open, None
+        return self._close(turn) if turn is not None else []
+
+    def _close(self, turn: OpenTurn) -> list[TurnRecord]:
+        self._horizon_ns = max(self._horizon_ns, turn.last_main_at_ns)
+        self._closed = (*self._closed, ClosedTurn(turn))[-self._limits.max_closed_turns :]
+        self._counters["turns"] += 1
+        self._counters["tools_limit"] += turn.tools_given_up()
+        return turn.close()
+
+
+def _user_start(pending: Waiting | InFlight) -> bool:
+    if isinstance(pending, Waiting):
+        return pending.record.facts.user_start is True
+    return pending.user_start is True

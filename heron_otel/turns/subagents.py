@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sub-agents of one turn and the tool calls that spawned them."""
+
+from __future__ import annotations
+
+from heron_otel.records.agents import AgentCall, TaskNotification, ToolResult, canonical_tool_id
+from heron_otel.records.turns import SubagentRun, ToolRun, TurnKey
+from heron_otel.records.wire import Json
+from heron_otel.turns.keys import derive_key
+from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.thread import Thread
+from heron_otel.turns.tool_runs import PendingTool
+from heron_otel.turns.usage import UsageSum
+
+_RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
+
+
+class Spawn:
+    """A tool call that hands a task over, and the sub-agent that took it, once seen."""
+
+    __slots__ = ("answered", "name", "prompt", "result_text", "run", "tool_id", "tool_run")
+
+    def __init__(self, pending: PendingTool, prompt: str, name: str | None) -> None:
+        self.tool_run = pending.key
+        self.tool_id = canonical_tool_id(pending.tool_call.id) if pending.tool_call.id else None
+        self.prompt = prompt
+        self.name = name
+        self.answered = False
+        self.result_text = ""
+        self.run: Subagent | None = None
+
+
+class Subagent:
+    """A sub-agent as far as seen.
+
+    It is unfinished until its last response ends its work. One whose spawning tool call was
+    answered before that runs in the background: it is unfinished until the client reports it.
+    """
+
+    __slots__ = (
+        "background",
+        "calls",
+        "ended_at_ns",
+        "id",
+        "key",
+        "name",
+        "notified",
+        "spawn",
+        "started_at_ns",
+        "terminal",
+        "thread",
+        "usage",
+    )
+
+    def __init__(
+        self, turn: TurnKey, record: AgentCall, spawn: Spawn | None, limits: TurnLimits
+    ) -> None:
+        facts = record.facts
+        self.id = facts.subagent_id
+        self.key = derive_key("subagent", turn.key, self.id or record.call.key)
+        self.name = facts.subagent_name
+        self.spawn: Spawn | None = None
+        self.started_at_ns = record.call.timing.started_at_ns
+        self.ended_at_ns = record.call.timing.ended_at_ns
+        self.calls = 0
+        self.usage = UsageSum()
+        self.terminal = False
+        self.background = False
+        self.notified = False
+        self.thread = Thread(turn, self.key, limits)
+        if spawn is not None:
+            self.join(spawn)
+
+    def join(self, spawn: Spawn) -> None:
+        """Note which tool call started this sub-agent."""
+        self.spawn = spawn
+        self.name = self.name or spawn.name
+        self.background = self.background or (spawn.answered and not self.terminal)
+        spawn.run = self
+
+    def is_finished(self) -> bool:
+        """Return whether nothing of it is to be waited for."""
+        if self.background:
+            return self.notified
+        return self.terminal or (self.spawn is not None and self.spawn.answered)
+
+    def add(self, record: AgentCall) -> None:
+        """Count a call of this sub-agent."""
+        timing, response = record.call.timing, record.call.response
+        self.calls += 1
+        self.started_at_ns = min(self.started_at_ns, timing.started_at_ns)
+        self.ended_at_ns = max(self.ended_at_ns, timing.ended_at_ns)
+        self.terminal = record.facts.terminal
+        if response is not None and response.usage is not None:
+            self.usage.add(response.usage)
+
+    def record(self, turn: TurnKey) -> SubagentRun:
+        """Return the record of this sub-agent."""
+        return SubagentRun(
+            key=self.key,
+            turn=turn,
+            tool_run=self.spawn.tool_run if self.spawn is not None else None,
+            id=self.id,
+            name=self.name,
+            started_at_ns=self.started_at_ns,
+            ended_at_ns=self.ended_at_ns,
+            calls=self.calls,
+            usage=self.usage.total(),
+        )
+
+
+class Subagents:
+    """All sub-agents of a turn."""
+
+    __slots__ = ("_by_id", "_limits", "_notices", "_spawns", "_turn", "runs")
+
+    def __init__(self, turn: TurnKey, limits: TurnLimits) -> None:
+        self._turn = turn
+        self._limits = limits
+        self._spawns: list[Spawn] = []
+        self._by_id: dict[str, Subagent] = {}
+        self._notices: list[TaskNotification] = []
+        self.runs: list[Subagent] = []
+
+    def by_id(self, subagent_id: str) -> Subagent | None:
+        """Return the sub-agent with this id."""
+        return self._by_id.get(subagent_id)
+
+    def spawned(self, record: AgentCall, asked: list[PendingTool]) -> None:
+        """Take in the spawning tool calls of a response."""
+        for spawn in record.facts.spawns:
+            if len(self._spawns) >= self._limits.max_subagents:
+                del self._spawns[0]
+            if spawn.index < len(asked):
+                self._spawns.append(Spawn(asked[spawn.index], spawn.prompt, spawn.name))
+
+    def answered(self, finished: list[ToolRun]) -> None:
+        """Take in results: the answer to a spawning call ends a sub-agent or launches it."""
+        for run in finished:
+            for spawn in self._spawns:
+                if spawn.tool_run != run.key or run.result is None:
+                    continue
+                spawn.answered = True
+                spawn.result_text = _text(run.result)
+                found = spawn.run or self._named_in(spawn.result_text)
+                if found is not None:
+                    found.background = found.background or (
+                        not found.terminal
+                        and found.thread.failure is None
+                        and not run.result.is_error
+                    )
+                    if spawn.run is None:
+                        found.join(spawn)
+
+    def notified(self, notices: tuple[TaskNotification, ...]) -> bool:
+        """Take in reports of the client; return whether one is about a sub-agent seen here."""
+        known = False
+        for notice in notices:
+            run = self._by_id.get(notice.task_id) if notice.task_id else None
+            spawn = self._spawn_of(notice.tool_call_id)
+            if run is None and spawn is not None:
+                run = spawn.run
+            if run is None:
+                if spawn is not None:
+                    known = True
+                continue
+            known = True
+            run.notified = True
+            if run.spawn is None and spawn is not None and spawn.run is None:
+                run.join(spawn)
+        return known
+
+    def match(self, record: AgentCall) -> Spawn | None:
+        """Return the spawning call, not taken yet, whose task or result names this sub-agent."""
+        facts = record.facts
+        for spawn in self._spawns:
+            if spawn.run is None and spawn.prompt in facts.task_texts:
+                return spawn
+        if facts.subagent_id:
+            for spawn in self._spawns:
+                if spawn.run is None and facts.subagent_id in spawn.result_text:
+                    return spawn
+        return None
+
+    def open(self, record: AgentCall, spawn: Spawn | None) -> Subagent | None:
+        """Return a new sub-agent for its first call, or None at the limit."""
+        if len(self.runs) >= self._limits.max_subagents:
+            return None
+        run = Subagent(self._turn, record, spawn, self._limits)
+        self.runs.append(run)
+        if run.id is not None:
+            self._by_id[run.id] = run
+        return run
+
+    def unfinished(self) -> bool:
+        """Return whether a sub-agent still works or its end was not reported."""
+        return any(not run.is_finished() for run in self.runs)
+
+    def has_background(self) -> bool:
+        """Return whether an unfinished sub-agent goes on without the main agent."""
+        return any(run.background and not run.is_finished() for run in self.runs)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names, or ids where the name is not known, ordered and unique."""
+        words = (run.name or run.id for run in self.runs)
+        return tuple(dict.fromkeys(word for word in words if word))[: self._limits.max_names]
+
+    def _spawn_of(self, tool_id: str | None) -> Spawn | None:
+        if tool_id is not None:
+            wanted = canonical_tool_id(tool_id)
+            for spawn in self._spawns:
+                if spawn.tool_id == wanted:
+                    return spawn
+        return None
+
+    def _named_in(self, text: str) -> Subagent | None:
+        for run in self.runs:
+            if run.spawn is None and run.id is not None and run.id in text:
+                return run
+        return None
+
+
+def _text(result: ToolResult) -> str:
+    """Return the start of the text in a tool result."""
+    words: list[str] = []
+    values: list[Json] = [result.result]
+    while values and len(words) < 16:
+        value = values.pop(0)
+        if isinstance(value, str):
+            words.append(value[:_RESULT_CHARS])
+        elif isinstance(value, list):
+            values.extend(value[:16])
+        elif isinstance(value, dict):
+            values.extend(list(value.values())[:16])
+    return "\n".join(words)[:_RESULT_CHARS]

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one agent (the main agent or a sub-agent) of a turn has pending."""
+
+from __future__ import annotations
+
+from heron_otel.records.agents import AgentCall
+from heron_otel.records.turns import TurnKey
+from heron_otel.records.wire import LlmCall
+from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.tool_runs import ToolRuns
+
+
+def has_failed(call: LlmCall) -> bool:
+    """Return whether a call brought no whole answer."""
+    response = call.response
+    if call.error is not None or response is None:
+        return True
+    return not call.complete and not any(response.stop_reasons)
+
+
+class Failure:
+    """An attempt that may be made again."""
+
+    __slots__ = ("key", "request_digest", "user_digest")
+
+    def __init__(self, record: AgentCall) -> None:
+        self.key = record.call.key
+        self.request_digest = record.facts.request_digest
+        self.user_digest = record.facts.user_digest
+
+    def is_repeated_by(self, record: AgentCall) -> bool:
+        """Return whether ``record`` asks the same again."""
+        facts = record.facts
+        if self.request_digest is not None and facts.request_digest == self.request_digest:
+            return True
+        return self.user_digest is not None and facts.user_digest == self.user_digest
+
+
+class Thread:
+    """Tool runs and the last failure of one agent."""
+
+    __slots__ = ("failure", "tools")
+
+    def __init__(self, turn: TurnKey, subagent: str | None, limits: TurnLimits) -> None:
+        self.tools = ToolRuns(turn, subagent, limits.max_pending_tools)
+        self.failure: Failure | None = None
+
+    def attempt_before(self, record: AgentCall) -> str | None:
+        """Return the key of the failed attempt that ``record`` repeats, or None."""
+        failure = self.failure
+        return failure.key if failure is not None and failure.is_repeated_by(record) else None

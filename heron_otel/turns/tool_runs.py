@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tool runs of one agent: calls of its responses joined with results of later requests."""
+
+from __future__ import annotations
+
+import msgspec
+
+from heron_otel.records.agents import AgentCall, ToolResult, canonical_tool_id
+from heron_otel.records.turns import ToolRun, TurnKey
+from heron_otel.records.wire import ToolCall
+from heron_otel.turns.keys import derive_key
+
+
+class PendingTool:
+    """A tool call whose result was not seen yet."""
+
+    __slots__ = ("call_key", "key", "started_at_ns", "tool_call")
+
+    def __init__(self, key: str, call_key: str, tool_call: ToolCall, started_at_ns: int) -> None:
+        self.key = key
+        self.call_key = call_key
+        self.tool_call = tool_call
+        self.started_at_ns = started_at_ns
+
+
+class ToolRuns:
+    """Pending tool calls of the main agent or of one sub-agent, by id.
+
+    Ids are compared in canonical form. Only calls without an id are joined by name and order.
+    """
+
+    __slots__ = (
+        "_max_pending",
+        "_pending",
+        "_repeat",
+        "_signature",
+        "_subagent",
+        "_turn",
+        "given_up",
+        "longest_repeat",
+    )
+
+    def __init__(self, turn: TurnKey, subagent: str | None, max_pending: int) -> None:
+        self._turn = turn
+        self._subagent = subagent
+        self._max_pending = max_pending
+        self._pending: dict[str, PendingTool] = {}
+        self._signature: tuple[str, bytes] | None = None
+        self._repeat = 0
+        self.longest_repeat = 0
+        self.given_up = 0
+
+    def ask(self, record: AgentCall) -> tuple[list[PendingTool], list[ToolRun]]:
+        """Take in the tool calls of a response.
+
+        Returns them, and the runs that are given up: at the limit, or when an id comes again.
+        """
+        call = record.call
+        asked: list[PendingTool] = []
+        dropped: list[ToolRun] = []
+        for index, tool_call in enumerate(record.facts.tool_calls):
+            pending = PendingTool(
+                derive_key("tool", call.key, str(index)),
+                call.key,
+                tool_call,
+                tool_call.completed_at_ns or call.timing.ended_at_ns,
+            )
+            self._count_repeat(tool_call)
+            name = canonical_tool_id(tool_call.id) if tool_call.id else f"\0{pending.key}"
+            old = self._pending.pop(name, None)
+            if old is None and len(self._pending) >= self._max_pending:
+                old = self._pending.pop(next(iter(self._pending)))
+                self.given_up += 1
+            if old is not None:
+                dropped.append(self._run(old, None, call.timing.started_at_ns))
+            self._pending[name] = pending
+            asked.append(pending)
+        return asked, dropped
+
+    def has(self, results: tuple[ToolResult, ...]) -> bool:
+        """Return whether one of ``results`` answers a pending tool call, by id."""
+        pending = self._pending
+        return bool(pending) and any(
+            result.id is not None and canonical_tool_id(result.id) in pending for result in results
+        )
+
+    def answer(self, results: tuple[ToolResult, ...], at_ns: int) -> list[ToolRun]:
+        """Return the runs that ``results`` finish; ``at_ns`` is the start of their request."""
+        finished: list[ToolRun] = []
+        for result in results:
+            name = canonical_tool_id(result.id) if result.id else self._unnamed(result)
+            pending = self._pending.pop(name, None) if name is not None else None
+            if pending is not None:
+                finished.append(self._run(pending, result, at_ns))
+        return finished
+
+    def close(self, at_ns: int) -> list[ToolRun]:
+        """Return the runs that got no result; ``at_ns`` is the end of the turn."""
+        runs = [self._run(pending, None, at_ns) for pending in self._pending.values()]
+        self._pending.clear()
+        return runs
+
+    def _unnamed(self, result: ToolResult) -> str | None:
+        for name, pending in self._pending.items():
+            if name[0] == "\0" and result.name in (None, pending.tool_call.name):
+                return name
+        return None
+
+    def _run(self, pending: PendingTool, result: ToolResult | None, at_ns: int) -> ToolRun:
+        return ToolRun(
+            key=pending.key,
+            turn=self._turn,
+            subagent=self._subagent,
+            call_key=pending.call_key,
+            tool_call=pending.tool_call,
+            result=result,
+            started_at_ns=pending.started_at_ns,
+            ended_at_ns=max(at_ns, pending.started_at_ns),
+        )
+
+    def _count_repeat(self, tool_call: ToolCall) -> None:
+        arguments = msgspec.json.encode(tool_call.arguments, order="deterministic")
+        if len(arguments) > 64:
+            arguments = derive_key("arguments", arguments.decode()).encode()
+        signature = (tool_call.name, arguments)
+        self._repeat = self._repeat + 1 if signature == self._signature else 1
+        self._signature = signature
+        self.longest_repeat = max(self.longest_repeat, self._repeat)

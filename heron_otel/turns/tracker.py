@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage that groups agent calls into turns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from heapq import heappop, heappush
+
+from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentRecord
+from heron_otel.records.turns import PlacedCall, TurnRecord
+from heron_otel.turns.ledger import CallKey, Ledger, SessionKey
+from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.order import Waiting
+from heron_otel.turns.session import Session
+
+_ATTEMPT = "\0attempt"  # stands for the agent name in timers of failed first attempts
+_END_OF_TIME_NS = 1 << 63
+
+
+class _Source:
+    """The clock and the timers of one receiver."""
+
+    __slots__ = ("clock_ns", "timers")
+
+    def __init__(self) -> None:
+        self.clock_ns = 0
+        self.timers: list[tuple[int, SessionKey]] = []
+
+
+class TurnTracker:
+    """Places every call, and yields tool runs, sub-agents and turns as they end.
+
+    Time is event time, one clock for each source: a silent source does not age because another
+    one is busy. ``docs/agents-and-turns.md`` has the rules. ``counters`` has:
+
+    - ``calls``, ``calls_outside``: all calls; those without an agent or a session
+    - ``turns``, ``turns_idle``: closed turns; those without an answer that idled out
+    - ``late_calls``, ``orphan_calls``, ``auxiliary_outside``: counted in no turn, because the
+      turn was over, its start was not seen, or no turn was open
+    - ``<table>_limit``: how often a bound of ``TurnLimits`` was reached
+    - ``in_flight_lost``: announced calls that never ended
+    """
+
+    def __init__(self, limits: TurnLimits | None = None) -> None:
+        self._limits = limits if limits is not None else TurnLimits()
+        self._ledger = Ledger(self._limits)
+        self._sessions: dict[SessionKey, Session] = {}  # least recently used first
+        self._open: dict[SessionKey, Session] = {}  # sessions with open turns, same order
+        self._in_flight: dict[CallKey, Session] = {}
+        self._sources: dict[str, _Source] = {}
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Return what was counted so far."""
+        return self._ledger.counters
+
+    def feed(self, record: AgentRecord) -> Iterable[TurnRecord]:
+        """Take a call or its announcement; return what is known now."""
+        if isinstance(record, AgentCallStarted):
+            started = record.started
+            records = self._advance_source(started.source, started.emitted_at_ns)
+            self._start(record)
+        else:
+            call = record.call
+            records = self._advance_source(call.source, call.exchange.emitted_at_ns)
+            self._ledger.counters["calls"] += 1
+            if record.facts.agent_name is None or record.facts.session_id is None:
+                self._take_outside(record, records)
+            else:
+                self._take(record)
+        if self._ledger.is_over_limit() or len(self._sessions) > self._limits.max_sessions:
+            self._shrink(records)
+        return records
+
+    def advance(self, now_ns: int, source: str | None = None) -> Iterable[TurnRecord]:
+        """Return what is due at ``now_ns`` on the clock of ``source``; None: of all sources."""
+        if source is not None:
+            return self._advance_source(source, now_ns)
+        for each in self._sources.values():
+            each.clock_ns = max(each.clock_ns, now_ns)
+        return self._run_timers(list(self._sources.values()))
+
+    def finish(self) -> Iterable[TurnRecord]:
+        """Return everything that is left: no more calls come."""
+        self._ledger.finishing = True
+        for key, session in self._in_flight.items():
+            session.forget_in_flight(key[1])
+            self._schedule(session)
+        self._in_flight.clear()
+        records = list(self.advance(_END_OF_TIME_NS))
+        self._sessions.clear()
+        self._sources.clear()
+        self._ledger.finishing = False
+        return records
+
+    # Intake
+
+    def _source(self, name: str) -> _Source:
+        source = self._sources.get(name)
+        if source is None:
+            source = self._sources[name] = _Source()
+        return source
+
+    def _session(self, record: AgentRecord, source: str) -> Session:
+        facts = record.facts
+        key = (source, facts.agent_name or "", facts.session_id or "")
+        session = self._sessions.pop(key, None)
+        if session is None:
+            session = Session(key, self._ledger)
+        self._sessions[key] = session
+        return session
+
+    def _start(self, record: AgentCallStarted) -> None:
+        if record.facts.agent_name is None or record.facts.session_id is None:
+            return
+        started = record.started
+        session = self._session(record, started.source)
+        session.order.start(record)
+        session.last_seen_ns = max(session.last_seen_ns, started.started_at_ns)
+        self._in_flight[started.source, started.key] = session
+        if len(self._in_flight) > self._limits.max_in_flight:
+            oldest = next(iter(self._in_flight))
+            forgotten = self._in_flight.pop(oldest)
+            forgotten.forget_in_flight(oldest[1])
+            self._ledger.counters["in_flight_limit"] += 1
+            self._schedule(forgotten)
+        self._schedule(session)
+
+    def _take(self, record: AgentCall) -> None:
+        call = record.call
+        session = self._session(record, call.source)
+        announced = self._in_flight.pop((call.source, call.key), None)
+        if announced is not None and announced is not session:
+            announced.forget_in_flight(call.key)
+            self._schedule(announced)
+        waiting = Waiting(record, self._limits.grace_ns)
+        session.order.add(waiting)
+        session.last_seen_ns = max(session.last_seen_ns, call.timing.ended_at_ns)
+        self._ledger.hold(waiting, session.key)
+        self._schedule(session)
+
+    def _take_outside(self, record: AgentCall, records: list[TurnRecord]) -> None:
+        ledger, call = self._ledger, record.call
+        announced = self._in_flight.pop((call.source, call.key), None)
+        if announced is not None:
+            announced.forget_in_flight(call.key)
+            self._schedule(announced)
+        if not ledger.is_attempt(record) or (call.source, call.key) in ledger.attempt_keys:
+            ledger.counters["calls_outside"] += 1
+            records.append(PlacedCall(agent_call=record, turn=None))
+            return
+        ledger.hold_attempt(record)
+        deadline_ns = call.timing.ended_at_ns + self._limits.grace_ns + self._limits.retry_ns
+        timer = (deadline_ns, (call.source, _ATTEMPT, call.key))
+        heappush(self._source(call.source).timers, timer)
+        if len(ledger.attempt_keys) > self._limits.max_attempts:
+            ledger.counters["attempts_limit"] += 1
+            self._give_up_attempt(next(iter(ledger.attempt_keys)), records)
+
+    # Timers
+
+    def _schedule(self, session: Session) -> None:
+        deadline_ns = session.deadline_ns()
+        if deadline_ns is None:
+            return
+        if session.scheduled_ns is None or deadline_ns < session.scheduled_ns:
+            session.scheduled_ns = deadline_ns
+            heappush(self._source(session.key[0]).timers, (deadline_ns, session.key))
+
+    def _advance_source(self, name: str, now_ns: int) -> list[TurnRecord]:
+        source = self._source(name)
+        source.clock_ns = max(source.clock_ns, now_ns)
+        if not source.timers or source.timers[0][0] > source.clock_ns:
+            return []
+        return self._run_timers([source])
+
+    def _run_timers(self, sources: list[_Source]) -> list[TurnRecord]:
+        """Fire what is due, in the order of deadlines over all ``sources``."""
+        records: list[TurnRecord] = []
+        while True:
+            due = [
+                source
+                for source in sources
+                if source.timers and source.timers[0][0] <= source.clock_ns
+            ]
+            if not due:
+                return records
+            source = due[0] if len(due) == 1 else min(due, key=lambda each: each.timers[0])
+            deadline_ns, key = heappop(source.timers)
+            if key[1] == _ATTEMPT:
+                self._give_up_attempt((key[0], key[2]), records)
+                continue
+            session = self._sessions.get(key)
+            if session is None or session.scheduled_ns != deadline_ns:
+                continue
+            session.scheduled_ns = None
+            actual_ns = session.deadline_ns()
+            if actual_ns is not None and actual_ns <= deadline_ns:
+                records.extend(session.step(deadline_ns))
+                self._note_open(session, records)
+            self._schedule(session)
+
+    def _give_up_attempt(self, call_key: CallKey, records: list[TurnRecord]) -> None:
+        attempt = self._ledger.drop_attempt(call_key)
+        if attempt is not None:
+            self._ledger.counters["calls_outside"] += 1
+            records.append(PlacedCall(agent_call=attempt, turn=None))
+
+    # Limits
+
+    def _note_open(self, session: Session, records: list[TurnRecord]) -> None:
+        self._open.pop(session.key, None)
+        if not session.is_open():
+            return
+        self._open[session.key] = session
+        if len(self._open) > self._limits.max_open_turns:
+            self._ledger.counters["open_turns_limit"] += 1
+            oldest = self._open.pop(next(iter(self._open)))
+            records.extend(oldest.close_all())
+
+    def _shrink(self, records: list[TurnRecord]) -> None:
+        """Make room at the limits of waiting calls and of sessions."""
+        ledger = self._ledger
+        while ledger.is_over_limit():
+            ledger.counters["waiting_limit"] += 1
+            session = self._sessions[next(iter(ledger.waiting.values()))[1]]
+            records.extend(session.settle_first())
+            self._note_open(session, records)
+            self._schedule(session)
+        while len(self._sessions) > self._limits.max_sessions:
+            ledger.counters["sessions_limit"] += 1
+            key = next(iter(self._sessions))
+            session = self._sessions.pop(key)
+            self._open.pop(key, None)
+            for call_key in session.order.in_flight:
+                self._in_flight.pop((key[0], call_key), None)
+            while len(session.order):
+                records.extend(session.settle_first())
+            records.extend(session.close_all())

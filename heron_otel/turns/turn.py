@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One turn while it is open: counts, sums, and what its end will say."""
+
+from __future__ import annotations
+
+from heron_otel.records.agents import AgentCall
+from heron_otel.records.http import ExchangeEnd
+from heron_otel.records.turns import (
+    AgentTurn,
+    PlacedCall,
+    TurnKey,
+    TurnProgress,
+    TurnRecord,
+    TurnStatus,
+)
+from heron_otel.records.wire import LlmCall
+from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.subagents import Subagent, Subagents
+from heron_otel.turns.thread import Failure, Thread, has_failed
+from heron_otel.turns.usage import UsageSum
+
+_ABORTS = frozenset(("connection_reset", "stream_interrupted", "no_response"))
+"""Values of ``CallError.type`` for exchanges whose connection went away."""
+
+
+def is_aborted(call: LlmCall) -> bool:
+    """Return whether the connection was closed under a call that had not failed by itself.
+
+    Which side closed is not known. A client whose server goes away tries again and the turn
+    goes on, so a turn that ends here was given up.
+    """
+    response = call.exchange.response
+    return (
+        call.error is not None
+        and call.error.type in _ABORTS
+        and (response is None or response.status_code < 400)
+    )
+
+
+class OpenTurn:
+    """A turn that takes calls. Keeps no call, only what later records need."""
+
+    __slots__ = (
+        "_answer_text",
+        "_auxiliary_calls",
+        "_ended_at_ns",
+        "_error_calls",
+        "_error_type",
+        "_finish_reasons",
+        "_index",
+        "_last_status",
+        "_limits",
+        "_models",
+        "_previous",
+        "_stop_reason",
+        "_tool_calls",
+        "_usage",
+        "_user_text",
+        "_version",
+        "calls",
+        "key",
+        "last_main_at_ns",
+        "main",
+        "prompt_digest",
+        "started_at_ns",
+        "subagents",
+        "terminal",
+    )
+
+    def __init__(
+        self, key: TurnKey, opening: AgentCall, index: int, previous: str | None, limits: TurnLimits
+    ) -> None:
+        self.key = key
+        self.started_at_ns = opening.call.timing.started_at_ns
+        self.last_main_at_ns = self.started_at_ns
+        self.calls = 0
+        self.terminal = False
+        self.prompt_digest = opening.facts.user_digest
+        self.main = Thread(key, None, limits)
+        self.subagents = Subagents(key, limits)
+        self._limits = limits
+        self._index = index
+        self._previous = previous
+        self._version = opening.facts.agent_version
+        text = opening.facts.user_text
+        self._user_text = text[: limits.preview_chars] if text is not None else None
+        self._ended_at_ns = self.started_at_ns
+        self._auxiliary_calls = 0
+        self._error_calls = 0
+        self._tool_calls = 0
+        self._models: dict[str, None] = {}
+        self._usage = UsageSum()
+        self._answer_text: str | None = None
+        self._stop_reason: str | None = None
+        self._finish_reasons: tuple[str, ...] = ()
+        self._last_status = TurnStatus.INCOMPLETE
+        self._error_type: str | None = None
+
+    def add_main(self, record: AgentCall) -> list[TurnRecord]:
+        """Take a call of the main agent; return it placed, with the tool runs it finishes."""
+        call, facts = record.call, record.facts
+        self.last_main_at_ns = max(self.last_main_at_ns, call.timing.started_at_ns)
+        records = self._add(record, self.main, None)
+        if facts.notifications:
+            self.subagents.notified(facts.notifications)
+        self.terminal = facts.terminal
+        response = call.response
+        self._stop_reason = None
+        self._finish_reasons = ()
+        if response is not None:
+            self._stop_reason = response.stop_reasons[0] if response.stop_reasons else None
+            self._finish_reasons = response.finish_reasons
+            if not facts.tool_calls and response.text:
+                self._answer_text = response.text[: self._limits.preview_chars]
+        self._last_status = _status_after(record)
+        self._error_type = call.error.type if call.error is not None else None
+        return records
+
+    def add_subagent(self, record: AgentCall, run: Subagent) -> list[TurnRecord]:
+        """Take a call of a sub-agent."""
+        run.add(record)
+        return self._add(record, run.thread, run)
+
+    def add_stray(self, record: AgentCall) -> list[TurnRecord]:
+        """Take a call of a sub-agent past the limit of sub-agents."""
+        self._count(record)
+        return [PlacedCall(agent_call=record, turn=self.key)]
+
+    def add_auxiliary(self, record: AgentCall) -> list[TurnRecord]:
+        """Take a call that stands beside the conversation."""
+        self._auxiliary_calls += 1
+        run = None
+        if record.facts.subagent_id is not None:
+            run = self.subagents.by_id(record.facts.subagent_id)
+        return [self._placed(record, run, None)]
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Return whether the last answer hit a length limit and may be asked to go on."""
+        return self._finish_reasons[:1] == ("length",)
+
+    def progress(self) -> TurnProgress:
+        """Return the turn as it stands."""
+        return TurnProgress(turn=self._turn(TurnStatus.IN_PROGRESS, None))
+
+    def close(self) -> list[TurnRecord]:
+        """Return what is left to say: tool runs without a result, sub-agents, the turn."""
+        records: list[TurnRecord] = []
+        end = self._ended_at_ns
+        records.extend(self.main.tools.close(end))
+        for run in self.subagents.runs:
+            records.extend(run.thread.tools.close(end))
+        records.extend(run.record(self.key) for run in self.subagents.runs)
+        status = TurnStatus.COMPLETE if self.terminal else self._last_status
+        records.append(self._turn(status, None if self.terminal else self._error_type))
+        return records
+
+    def tools_given_up(self) -> int:
+        """Return how many tool calls the limit of pending ones dropped."""
+        runs = (run.thread.tools.given_up for run in self.subagents.runs)
+        return self.main.tools.given_up + sum(runs)
+
+    def _add(self, record: AgentCall, thread: Thread, run: Subagent | None) -> list[TurnRecord]:
+        call, facts = record.call, record.facts
+        records: list[TurnRecord] = [self._placed(record, run, thread.attempt_before(record))]
+        if facts.tool_results:
+            finished = thread.tools.answer(facts.tool_results, call.timing.started_at_ns)
+            records.extend(finished)
+            self.subagents.answered(finished)
+        if facts.tool_calls:
+            self._tool_calls += len(facts.tool_calls)
+            asked, dropped = thread.tools.ask(record)
+            records.extend(dropped)
+            if facts.spawns:
+                self.subagents.spawned(record, asked)
+        thread.failure = Failure(record) if has_failed(call) else None
+        self._count(record)
+        return records
+
+    def _count(self, record: AgentCall) -> None:
+        call = record.call
+        self.calls += 1
+        self._ended_at_ns = max(self._ended_at_ns, call.timing.ended_at_ns)
+        if call.error is not None:
+            self._error_calls += 1
+        response = call.response
+        model = call.request.model
+        if response is not None:
+            model = response.model or model
+            if response.usage is not None:
+                self._usage.add(response.usage)
+        if model is not None and len(self._models) < self._limits.max_names:
+            self._models[model] = None
+
+    def _placed(self, record: AgentCall, run: Subagent | None, retry_of: str | None) -> PlacedCall:
+        if run is None:
+            return PlacedCall(agent_call=record, turn=self.key, retry_of=retry_of)
+        return PlacedCall(
+            agent_call=record,
+            turn=self.key,
+            parent=run.spawn.tool_run if run.spawn is not None else None,
+            subagent=run.key,
+            retry_of=retry_of,
+        )
+
+    def _turn(self, status: TurnStatus, error_type: str | None) -> AgentTurn:
+        repeats = self.main.tools.longest_repeat
+        for run in self.subagents.runs:
+            repeats = max(repeats, run.thread.tools.longest_repeat)
+        return AgentTurn(
+            key=self.key,
+            index=self._index,
+            previous=self._previous,
+            agent_version=self._version,
+            status=status,
+            error_type=error_type,
+            started_at_ns=self.started_at_ns,
+            ended_at_ns=self._ended_at_ns,
+            calls=self.calls,
+            auxiliary_calls=self._auxiliary_calls,
+            error_calls=self._error_calls,
+            tool_calls=self._tool_calls,
+            loop_repeats=repeats,
+            models=tuple(self._models),
+            subagents=self.subagents.names(),
+            usage=self._usage.total(),
+            user_text=self._user_text,
+            answer_text=self._answer_text,
+            stop_reason=self._stop_reason,
+            finish_reasons=self._finish_reasons,
+        )
+
+
+def _status_after(record: AgentCall) -> TurnStatus:
+    """Return the status of a turn that ends after this call without an answer."""
+    call = record.call
+    if not has_failed(call):
+        return TurnStatus.INCOMPLETE
+    if is_aborted(call):
+        return TurnStatus.CANCELLED
+    if call.exchange.end in (ExchangeEnd.END_OF_INPUT, ExchangeEnd.LOST, ExchangeEnd.LIMIT):
+        return TurnStatus.INCOMPLETE
+    return TurnStatus.ERROR if call.error is not None else TurnStatus.INCOMPLETE
