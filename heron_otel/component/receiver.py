@@ -15,6 +15,9 @@ class ExchangeSink(Protocol):
     def feed(self, source: str, records: Sequence[HttpRecord], now_ns: int) -> None:
         """Take ``records`` in order; ``now_ns`` is the event clock of ``source`` after them."""
 
+    def failed(self, source: str, error: Exception) -> None:
+        """Something of ``source`` could not be read; what follows may be fine."""
+
     def finish(self, source: str) -> None:
         """Nothing more will come from ``source``."""
 

@@ -104,3 +104,24 @@ class Worker:
             return False
         self._health.report(self._component, Status.OK)
         return True
+
+
+def isolated(
+    name: str, run: Callable[[], None], on_error: Callable[[Exception], None]
+) -> threading.Thread:
+    """Return a thread, not started, whose exception goes to ``on_error`` and no further.
+
+    For receivers, which know themselves when their input is over. An exception that is no
+    HeronError is logged with its traceback.
+    """
+
+    def guarded() -> None:
+        try:
+            run()
+        except HeronError as error:
+            on_error(error)
+        except Exception as error:
+            log.exception("worker failed", component=name)
+            on_error(error)
+
+    return threading.Thread(target=guarded, name=name, daemon=True)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stage graph: analysis chain, merge of shards, bounded hand-over to exporters."""
+"""The stage graph: analysis chain, bounded hand-over to exporters."""

@@ -39,17 +39,20 @@ class Hub:
 
     ``feed`` and ``finish`` are called by receivers' threads and block while ``MAX_WAITING``
     hand-overs wait. ``run`` is the analysis; one thread calls it. A stage that raises loses that
-    record, is counted, and is told to ``on_failure(stage, error)``.
+    record, is counted, and is told to ``on_failure(stage, error)``; what a source cannot read is
+    told to ``on_unreadable(source, error)``.
     """
 
     def __init__(
         self,
         routes: Sequence[Route],
         on_failure: Callable[[str, Exception], None],
+        on_unreadable: Callable[[str, Exception], None],
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._waiting: queue.Queue[_HandOver] = queue.Queue(max_waiting)
         self._on_failure = on_failure
+        self._on_unreadable = on_unreadable
         self._failures: Counter[str] = Counter()
         self._open = {source for route in routes for source in route.sources}
         # Pipelines with equal settings share the analysis of a source.
@@ -66,6 +69,10 @@ class Hub:
     def feed(self, source: str, records: Sequence[HttpRecord], now_ns: int) -> None:
         """Take ``records`` of ``source`` in order; its event clock is ``now_ns`` after them."""
         self._put(_HandOver(source, records, now_ns, end=False))
+
+    def failed(self, source: str, error: Exception) -> None:
+        """Something of ``source`` could not be read."""
+        self._on_unreadable(source, error)
 
     def finish(self, source: str) -> None:
         """Nothing more will come from ``source``."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heron_otel.pipeline.merge import ShardMerge
+from heron_otel.http.merge import ShardMerge
 from heron_otel.records.http import HttpExchange, HttpExchangeStarted, HttpRecord, HttpRequest
 
 REQUEST = HttpRequest(
@@ -56,25 +57,24 @@ def record(frame: int, flow: int, index: int = 0, *, started: bool = False) -> H
 def test_record_waits_until_every_shard_has_passed_its_frame() -> None:
     merge = ShardMerge(2)
     late = record(5, 2)
-    assert merge.push(0, [late], 10, 100) == []
+    assert merge.push(0, [late], 100) == []
     assert merge.lagging == 1
-    assert merge.push(1, [record(3, 1)], 5, 50) == [record(3, 1)]
-    assert merge.now_ns == 50
-    assert merge.push(1, [], 6, 60) == [late]
+    assert merge.push(1, [record(3, 1)], 50) == [record(3, 1)]
+    assert merge.push(1, [], 60) == [late]
 
 
 def test_record_at_the_frame_a_shard_stands_at_waits_for_the_end_of_that_frame() -> None:
     merge = ShardMerge(1)
-    assert merge.push(0, [record(7, 9)], 7, 70) == []
+    assert merge.push(0, [record(7, 9)], 70) == []
     assert merge.waiting == 1
-    assert merge.finish(0, [record(7, 3)], 70) == [record(7, 3), record(7, 9)]
+    assert merge.finish(0, [record(7, 3)]) == [record(7, 3), record(7, 9)]
     assert merge.lagging is None
 
 
 def test_started_goes_before_its_exchange_at_the_same_frame() -> None:
     merge = ShardMerge(1)
     started, ended = record(4, 1, started=True), record(4, 1)
-    assert merge.finish(0, [ended, started], 40) == [started, ended]
+    assert merge.finish(0, [ended, started]) == [started, ended]
 
 
 @st.composite
@@ -98,6 +98,12 @@ def test_order_is_the_same_for_any_number_of_shards_and_any_pace(
 
     assert isinstance(choose, random.Random)
     records = [record(*key) for key in keys]
+    rests = choose.choice([0, 20])  # the clock stands still from this frame on
+
+    def clock(frame: int) -> int:
+        return min(frame, rests) * 10 if rests else frame * 10
+
+    records = [msgspec.structs.replace(r, emitted_at_ns=clock(r.emitted_frame)) for r in records]
     per_shard: list[list[HttpRecord]] = [[] for _ in range(shards)]
     for item in records:
         per_shard[item.flow_id % shards].append(item)
@@ -109,11 +115,20 @@ def test_order_is_the_same_for_any_number_of_shards_and_any_pace(
         start = position[shard]
         frame = min(last, start + choose.randint(1, 15))
         part = [r for r in per_shard[shard] if start < r.emitted_frame <= frame]
-        choose.shuffle(part)
         position[shard] = frame
         if frame == last:
-            out += merge.finish(shard, part, frame * 10)
+            out += merge.finish(shard, part)
         else:
-            out += merge.push(shard, part, frame, frame * 10)
+            out += merge.push(shard, part, clock(frame))
     assert out == records
     assert merge.waiting == 0
+
+
+def test_records_do_not_pile_up_while_the_clock_rests() -> None:
+    merge = ShardMerge(1)
+    released = 0
+    for frame in range(1, 1000):
+        old = msgspec.structs.replace(record(frame, frame), emitted_at_ns=5)
+        released += len(merge.push(0, [old], 5))
+        assert merge.waiting <= 1
+    assert released == 998
