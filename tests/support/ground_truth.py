@@ -19,7 +19,7 @@ FINISH = {
     "stop": "stop",
     "end_turn": "stop",
     "stop_sequence": "stop",
-    "pause_turn": "stop",
+    "pause_turn": "pause_turn",  # the conventions have no word for it
     "length": "length",
     "max_tokens": "length",
     "tool_calls": "tool_call",

@@ -68,6 +68,13 @@ class Event:
     is_token: bool = False  # the first of these is the first token
 
 
+def adds_content(effect: Effect) -> bool:
+    """Return whether the event brings a piece of what the model wrote."""
+    if effect.kind == "arguments":
+        return bool(effect.value[1])
+    return effect.kind in {"text", "reasoning", "refusal"}
+
+
 def pieces(text: str) -> list[str]:
     """Return the text cut before every word, as a model would send it."""
     return re.findall(r"\S+\s*|\s+", text)
@@ -175,8 +182,7 @@ def openai_events(
             "system_fingerprint": "fp_5c2e9a7d10",
             "choices": [part],
         }
-        kinds = {effect.kind for effect in effects}
-        is_token = bool(kinds & {"text", "reasoning", "refusal", "tool", "arguments"})
+        is_token = any(map(adds_content, effects))
         if every:
             sent += is_token
             partial = Tokens(input=tokens.input, output=min(sent, tokens.output))
@@ -310,8 +316,7 @@ def anthropic_events(answer: Answer, response_id: str, model: str, tokens: Token
     (choice,) = answer.choices
 
     def event(kind: str, *effects: Effect, **members: Json) -> Event:
-        kinds = {effect.kind for effect in effects}
-        is_token = bool(kinds & {"text", "reasoning", "arguments"})
+        is_token = any(map(adds_content, effects))
         return Event(kind, {"type": kind, **members}, effects, is_token)
 
     def delta(index: int, kind: str, member: str, value: Json, *effects: Effect) -> Event:
