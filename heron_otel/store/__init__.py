@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""store."""
+"""ClickHouse schema, queries, and the embedded store process that answers its HTTP protocol."""

@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line asks the store. Values from users are bound, never pasted into SQL.
+
+Rows come back as JSON-ready dicts with stable names: times are RFC 3339 text in UTC with
+nanoseconds, durations are seconds, unknown values are None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from heron_otel.errors import StoreError
+from heron_otel.records.wire import Json
+from heron_otel.store.client import CLIENT_ERRORS, first_line
+
+Record = dict[str, Json]
+
+_NO_TABLE = 60  # UNKNOWN_TABLE
+_NO_DATABASE = 81  # UNKNOWN_DATABASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What to list; None lists all. ``since_ns`` and ``until_ns`` bound the start."""
+
+    session: str | None = None
+    turn: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    tool: str | None = None
+    status: str | None = None
+    errors: bool = False
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = 100
+
+
+def _time(column: str) -> str:
+    return f"concat(replaceOne(toString({column}, 'UTC'), ' ', 'T'), 'Z')"
+
+
+def _duration(end: str = "EndedAt") -> str:
+    return f"toFloat64(toUnixTimestamp64Nano({end}) - toUnixTimestamp64Nano(StartedAt)) / 1e9"
+
+
+def _word(column: str) -> str:
+    return f"nullIf({column}, '')"
+
+
+_TOKENS = (
+    ("input_tokens", "InputTokens"),
+    ("output_tokens", "OutputTokens"),
+    ("cache_read_tokens", "CacheReadTokens"),
+    ("cache_write_tokens", "CacheWriteTokens"),
+    ("reasoning_tokens", "ReasoningTokens"),
+)
+
+_CALL_FIELDS: tuple[tuple[str, str], ...] = (
+    ("call_id", "CallId"),
+    ("trace_id", "TraceId"),
+    ("parent_span_id", _word("ParentSpanId")),
+    ("session_id", _word("SessionId")),
+    ("started_at", _time("StartedAt")),
+    ("duration_s", _duration()),
+    ("service", "ServiceName"),
+    ("source", "Source"),
+    ("agent", _word("AgentName")),
+    ("role", _word("Role")),
+    ("wire_api", "WireApi"),
+    ("operation", "Operation"),
+    ("provider", "Provider"),
+    ("request_model", _word("RequestModel")),
+    ("response_model", _word("ResponseModel")),
+    ("response_id", _word("ResponseId")),
+    ("stream", "Stream"),
+    ("time_to_first_byte_s", "TimeToFirstByte"),
+    ("time_to_first_token_s", "TimeToFirstToken"),
+    *_TOKENS,
+    ("usage_estimated", "UsageEstimated"),
+    ("finish_reasons", "FinishReasons"),
+    ("stop_reason", _word("StopReason")),
+    ("status", "lower(StatusCode)"),
+    ("error_type", _word("ErrorType")),
+    ("error_message", _word("ErrorMessage")),
+    ("http_status", "HttpStatus"),
+    ("server_address", "ServerAddress"),
+    ("server_port", "ServerPort"),
+    ("lost_bytes", "LostBytes"),
+    ("truncated", "Truncated"),
+    ("incomplete", "Incomplete"),
+    ("input_messages", "length(InputMessages)"),
+    ("output_messages", "length(OutputMessages)"),
+)
+
+_TURN_FIELDS: tuple[tuple[str, str], ...] = (
+    ("turn_id", "TurnId"),
+    ("span_id", "SpanId"),
+    ("session_id", _word("SessionId")),
+    ("conversation_id", _word("ConversationId")),
+    ("previous_turn_id", _word("PreviousTurnId")),
+    ("index", "TurnIndex"),
+    ("started_at", _time("StartedAt")),
+    ("duration_s", _duration()),
+    ("service", "ServiceName"),
+    ("source", "Source"),
+    ("agent", _word("AgentName")),
+    ("agent_version", _word("AgentVersion")),
+    ("status", "Status"),
+    ("error_type", _word("ErrorType")),
+    ("calls", "Calls"),
+    ("auxiliary_calls", "AuxiliaryCalls"),
+    ("error_calls", "ErrorCalls"),
+    ("tool_calls", "ToolCalls"),
+    ("loop_repeats", "LoopRepeats"),
+    ("models", "Models"),
+    ("subagents", "Subagents"),
+    *_TOKENS,
+    ("stop_reason", _word("StopReason")),
+    ("prompt", _word("Prompt")),
+    ("answer", _word("Answer")),
+)
+
+_TOOL_FIELDS: tuple[tuple[str, str], ...] = (
+    ("tool_run_id", "ToolRunId"),
+    ("trace_id", "TraceId"),
+    ("parent_span_id", _word("ParentSpanId")),
+    ("session_id", _word("SessionId")),
+    ("started_at", _time("StartedAt")),
+    ("duration_s", _duration()),
+    ("service", "ServiceName"),
+    ("source", "Source"),
+    ("agent", _word("AgentName")),
+    ("tool", "ToolName"),
+    ("type", "ToolType"),
+    ("tool_call_id", _word("ToolCallId")),
+    ("outcome", "Outcome"),
+    ("error_type", _word("ErrorType")),
+    ("arguments_bytes", "ArgumentsBytes"),
+    ("result_bytes", "ResultBytes"),
+    ("arguments", _word("Arguments")),
+    ("result", _word("Result")),
+)
+
+_SESSION_FIELDS: tuple[tuple[str, str], ...] = (
+    ("session_id", "SessionId"),
+    ("started_at", _time("min(StartedAt)")),
+    ("ended_at", _time("max(EndedAt)")),
+    ("agents", "arraySort(groupUniqArray(AgentName))"),
+    ("services", "arraySort(groupUniqArray(ServiceName))"),
+    ("models", "arraySort(arrayDistinct(arrayFlatten(groupArray(Models))))"),
+    ("turns", "count()"),
+    ("error_turns", "countIf(Status = 'error')"),
+    ("open_turns", "countIf(Status = 'in_progress')"),
+    ("calls", "sum(Calls)"),
+    ("error_calls", "sum(ErrorCalls)"),
+    ("tool_calls", "sum(ToolCalls)"),
+    *((name, f"sum({column})") for name, column in _TOKENS),
+)
+
+
+class StoreQueries:
+    """Reads from one store. Every method raises StoreError when the store cannot answer."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def calls(self, filters: Filters) -> list[Record]:
+        """Return calls, newest last."""
+        where = _Where(filters, trace="TraceId", moment="StartedAt")
+        where.equals("Role", filters.status if filters.status in _ROLES else None)
+        where.any_of(("RequestModel", "ResponseModel"), filters.model)
+        where.equals("AgentName", filters.agent)
+        if filters.errors:
+            where.add("(ErrorType != '' OR StatusCode = 'Error')")
+        return self._newest(_CALL_FIELDS, "heron_calls", where, filters, "CallId")
+
+    def turns(self, filters: Filters) -> list[Record]:
+        """Return turns, open ones included, newest last."""
+        where = _Where(filters, trace="TurnId", moment="StartedAt")
+        where.equals("Status", filters.status)
+        where.equals("AgentName", filters.agent)
+        if filters.model is not None:
+            where.add("has(Models, {model:String})", model=filters.model)
+        if filters.errors:
+            where.add("(Status = 'error' OR ErrorCalls > 0)")
+        return self._newest(_TURN_FIELDS, "heron_turns", where, filters, "TurnId")
+
+    def tools(self, filters: Filters) -> list[Record]:
+        """Return tool runs, newest last."""
+        where = _Where(filters, trace="TraceId", moment="StartedAt")
+        where.equals("Outcome", filters.status)
+        where.equals("AgentName", filters.agent)
+        where.equals("ToolName", filters.tool)
+        if filters.errors:
+            where.add("Outcome = 'error'")
+        return self._newest(_TOOL_FIELDS, "heron_tools", where, filters, "ToolRunId")
+
+    def sessions(self, filters: Filters) -> list[Record]:
+        """Return sessions that have turns, newest last."""
+        where = _Where(filters, trace="TurnId", moment="StartedAt")
+        where.equals("AgentName", filters.agent)
+        where.add("SessionId != ''")
+        if filters.model is not None:
+            where.add("has(Models, {model:String})", model=filters.model)
+        having = "HAVING error_turns > 0 OR error_calls > 0" if filters.errors else ""
+        sql = (
+            f"SELECT {_fields(_SESSION_FIELDS)} FROM heron_turns FINAL {where.sql} "
+            f"GROUP BY SessionId {having} ORDER BY max(heron_turns.StartedAt) DESC, SessionId "
+            "LIMIT {limit:UInt32}"
+        )
+        rows = self._rows(sql, {**where.parameters, "limit": filters.limit})
+        return rows[::-1]
+
+    def subagents(self, trace_ids: Sequence[str]) -> list[Record]:
+        """Return the sub-agent runs of some turns: span_id, parent_span_id, trace_id, name."""
+        sql = (
+            "SELECT TraceId AS trace_id, SpanId AS span_id, ParentSpanId AS parent_span_id, "
+            "SpanAttributes['gen_ai.agent.name'] AS name, "
+            f"{_time('Timestamp')} AS started_at, toFloat64(Duration) / 1e9 AS duration_s "
+            "FROM otel_traces FINAL WHERE TraceId IN {traces:Array(String)} "
+            "AND mapContains(SpanAttributes, 'heron.subagent.calls') ORDER BY Timestamp, SpanId"
+        )
+        return self._rows(sql, {"traces": list(trace_ids)})
+
+    def call(self, call_id: str) -> tuple[Record, list[Record]] | None:
+        """Return one call and its whole messages in order, or None.
+
+        ``call_id`` may be a unique beginning of the id. A message is ``direction`` (system,
+        tools, input, output) and ``body``: the JSON text as captured, parsed when it is JSON.
+        """
+        sql = (
+            f"SELECT {_fields(_CALL_FIELDS)}, if(SessionId = '', TraceId, SessionId) AS c, "
+            "SystemInstructions AS s, ToolDefinitions AS t, "
+            "InputMessages AS i, OutputMessages AS o "
+            "FROM heron_calls FINAL WHERE startsWith(CallId, {id:String}) "
+            "ORDER BY StartedAt LIMIT 2"
+        )
+        rows = self._rows(sql, {"id": call_id})
+        if not rows:
+            return None
+        if len(rows) > 1:
+            raise StoreError(f"several calls have an id that begins with {call_id}")
+        row = rows[0]
+        conversation = str(row.pop("c"))
+        wanted = [
+            *(("system", digest) for digest in (row.pop("s"),) if digest),
+            *(("tools", digest) for digest in (row.pop("t"),) if digest),
+            *(("input", digest) for digest in _list(row.pop("i"))),
+            *(("output", digest) for digest in _list(row.pop("o"))),
+        ]
+        bodies = self.bodies(conversation, sorted({str(digest) for _, digest in wanted}))
+        return row, [
+            _message(kind, str(digest), bodies.get(str(digest))) for kind, digest in wanted
+        ]
+
+    def bodies(self, conversation: str, digests: Sequence[str]) -> dict[str, bytes]:
+        """Return stored messages by digest, byte for byte as they were written."""
+        if not digests:
+            return {}
+        sql = (
+            "SELECT toString(Digest), Body FROM heron_messages FINAL "
+            "WHERE Conversation IN ('', {conversation:String}) "
+            "AND Digest IN (SELECT toFixedString(arrayJoin({digests:Array(String)}), 32))"
+        )
+        try:
+            result = self._client.query(
+                sql,
+                parameters={"conversation": conversation, "digests": list(digests)},
+                query_formats={"String": "bytes"},
+            )
+        except CLIENT_ERRORS as error:
+            raise StoreError(f"the store cannot answer: {first_line(error)}") from error
+        return {bytes(digest).decode("ascii"): bytes(body) for digest, body in result.result_rows}
+
+    def totals(self) -> Record:
+        """Return how much is stored: spans, calls, turns, tools, sessions."""
+        sql = (
+            "SELECT (SELECT count() FROM otel_traces FINAL) AS spans, "
+            "(SELECT count() FROM heron_calls FINAL) AS calls, "
+            "(SELECT count() FROM heron_turns FINAL) AS turns, "
+            "(SELECT count() FROM heron_tools FINAL) AS tools, "
+            "(SELECT uniqExactIf(SessionId, SessionId != '') FROM heron_turns FINAL) AS sessions"
+        )
+        rows = self._rows(sql, {})
+        return rows[0] if rows else {}
+
+    def _newest(
+        self,
+        fields: Sequence[tuple[str, str]],
+        table: str,
+        where: _Where,
+        filters: Filters,
+        identity: str,
+    ) -> list[Record]:
+        sql = (
+            f"SELECT {_fields(fields)} FROM {table} FINAL {where.sql} "
+            f"ORDER BY {table}.StartedAt DESC, {identity} DESC LIMIT {{limit:UInt32}}"
+        )
+        return self._rows(sql, {**where.parameters, "limit": filters.limit})[::-1]
+
+    def _rows(self, sql: str, parameters: Mapping[str, object]) -> list[Record]:
+        """Run a query; no rows when nothing was ever stored."""
+        try:
+            raw = self._client.raw_query(
+                sql,
+                parameters=dict(parameters),
+                fmt="JSONEachRow",
+                settings={
+                    "output_format_json_quote_64bit_integers": "0",
+                    "output_format_json_quote_denormals": "0",
+                },
+            )
+        except CLIENT_ERRORS as error:
+            if getattr(error, "code", None) in (_NO_TABLE, _NO_DATABASE):
+                return []
+            raise StoreError(f"the store cannot answer: {first_line(error)}") from error
+        text = raw.decode("utf-8", "replace")
+        return [_record(line) for line in text.split("\n") if line]
+
+
+_ROLES = ("main", "subagent", "auxiliary")
+
+
+class _Where:
+    """Collects conditions and the values bound to them."""
+
+    def __init__(self, filters: Filters, *, trace: str, moment: str) -> None:
+        self._conditions: list[str] = []
+        self.parameters: dict[str, object] = {}
+        if filters.session is not None:
+            self.add("startsWith(SessionId, {session:String})", session=filters.session)
+        if filters.turn is not None:
+            self.add(f"startsWith({trace}, {{turn:String}})", turn=filters.turn)
+        if filters.since_ns is not None:
+            self.add(
+                f"{moment} >= fromUnixTimestamp64Nano({{since:Int64}})", since=filters.since_ns
+            )
+        if filters.until_ns is not None:
+            self.add(f"{moment} < fromUnixTimestamp64Nano({{until:Int64}})", until=filters.until_ns)
+
+    def add(self, condition: str, **values: object) -> None:
+        self._conditions.append(condition)
+        self.parameters.update(values)
+
+    def equals(self, column: str, value: str | None) -> None:
+        if value is not None:
+            name = column.lower()
+            self.add(f"{column} = {{{name}:String}}", **{name: value})
+
+    def any_of(self, columns: Sequence[str], value: str | None) -> None:
+        if value is not None:
+            name = columns[0].lower()
+            either = " OR ".join(f"{column} = {{{name}:String}}" for column in columns)
+            self.add(f"({either})", **{name: value})
+
+    @property
+    def sql(self) -> str:
+        return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+
+
+def _fields(fields: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{expression} AS {name}" for name, expression in fields)
+
+
+def _record(line: str) -> Record:
+    record: Record = msgspec.json.decode(line)
+    return record
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _message(direction: str, digest: str, body: bytes | None) -> Record:
+    """Return a message; its body is None when it was dropped by TTL."""
+    parsed: Json = None
+    if body is not None:
+        try:
+            parsed = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            parsed = body.decode("utf-8", "backslashreplace")
+    return {"direction": direction, "digest": digest, "body": parsed}
