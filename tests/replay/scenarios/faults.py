@@ -60,7 +60,7 @@ def openai_drive(url: str) -> None:
     """Each call fails in another way, but for the retried ones and the last."""
     with openai_client(url, max_retries=0) as client:
         create: Any = client.chat.completions.create
-        usage = {"stream_options": {"include_usage": True}}
+        usage: dict[str, Json] = {"stream_options": {"include_usage": True}}
 
         def ask(prompt: str, *, times: int | None = None, **options: Json) -> None:
             """Ask and read the answer, at most ``times`` events of it."""

@@ -132,7 +132,7 @@ def calls_drive(url: str) -> None:
             response_format=TICKET_SCHEMA,
             user="customer-118",
         )
-        streamed = {"stream": True, "stream_options": {"include_usage": True}}
+        streamed: dict[str, Json] = {"stream": True, "stream_options": {"include_usage": True}}
 
         def ask(prompt: str, model: str = "gpt-5", **options: Json) -> None:
             messages = [{"role": "user", "content": prompt}]

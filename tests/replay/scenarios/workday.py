@@ -296,7 +296,7 @@ def notification(result: str) -> Json:
 def shop(url: str) -> None:
     """Fix a program: title call, tools, a sub-agent in the background, 529 and retry."""
     coder = Coder(url, SHOP)
-    results = {
+    results: dict[str, str | ToolFailure] = {
         "pytest -q tests/test_cart.py": ToolFailure("1 failed: 10.01 != 10.00 in test_total"),
         "grep -n 'round(' -r /srv/shop --include=*.py": "cart.py:41: round(\ninvoice.py:12: round(",
     }
