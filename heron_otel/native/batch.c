@@ -146,13 +146,16 @@ static void put_sized(struct batch *batch, uint8_t format8, size_t len)
 		put_head(batch, format8 + 2, len, 4);
 }
 
+void batch_bin_head(struct batch *batch, size_t len)
+{
+	if (len > BATCH_MAX_BYTES)
+		batch->failed = true;
+	put_sized(batch, FORMAT_BIN8, len);
+}
+
 void batch_bin(struct batch *batch, const void *data, size_t len)
 {
-	if (len > BATCH_MAX_BYTES) {
-		batch->failed = true;
-		return;
-	}
-	put_sized(batch, FORMAT_BIN8, len);
+	batch_bin_head(batch, len);
 	batch_raw(batch, data, len);
 }
 

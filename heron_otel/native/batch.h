@@ -18,8 +18,8 @@ struct batch {
 	uint8_t *data;
 	size_t size;
 	size_t capacity;
-	bool failed; /* out of memory: the record being written is dropped by batch_commit() */
-	size_t mark; /* where the buffer ended before the record being written */
+	bool failed;  /* out of memory: the record being written is dropped by batch_commit() */
+	size_t mark;  /* where the buffer ended before the record being written */
 	size_t start; /* first byte of the record being written */
 	uint32_t records;
 };
@@ -36,6 +36,7 @@ void batch_uint(struct batch *batch, uint64_t value);
 /* Invalid UTF-8 is taken as ISO-8859-1 and written as UTF-8. */
 void batch_str(struct batch *batch, const void *data, size_t len);
 void batch_bin(struct batch *batch, const void *data, size_t len);
+void batch_bin_head(struct batch *batch, size_t len); /* batch_raw() of @len bytes must follow */
 void batch_nil(struct batch *batch);
 void batch_raw(struct batch *batch, const void *data, size_t len); /* complete MessagePack values */
 void batch_free(struct batch *batch);

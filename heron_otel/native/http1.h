@@ -27,11 +27,11 @@ struct sensitive_names {
 struct core_shared {
 	struct core_limits limits;
 	struct core_counters counters;
-	struct batch *batch;		/* batch.h */
-	uint64_t buffered_bytes;	/* all heap held for flows and exchanges */
-	uint64_t frame;			/* number of the packet being processed, from 1 */
-	uint64_t now_ns;		/* event clock */
-	const char *sensitive_fields;	/* lower case, one per line; NULL: none */
+	struct batch *batch;		  /* batch.h */
+	uint64_t buffered_bytes;	  /* all heap held for flows and exchanges */
+	uint64_t frame;			  /* number of the packet being processed, from 1 */
+	uint64_t now_ns;		  /* event clock */
+	const char *sensitive_fields;	  /* lower case, one per line; NULL: none */
 	struct sensitive_names sensitive; /* index of sensitive_fields; zero until first used */
 };
 
@@ -43,11 +43,11 @@ struct connection_identity {
 };
 
 enum stream_end {
-	STREAM_FIN,	/* this direction ended in order */
-	STREAM_RESET,	/* RST: both directions are over */
-	STREAM_IDLE,	/* the flow timed out */
-	STREAM_REPLACED,/* a new connection took the 4-tuple */
-	STREAM_EVICTED,	/* flow table full */
+	STREAM_FIN,	 /* this direction ended in order */
+	STREAM_RESET,	 /* RST: both directions are over */
+	STREAM_IDLE,	 /* the flow timed out */
+	STREAM_REPLACED, /* a new connection took the 4-tuple */
+	STREAM_EVICTED,	 /* flow table full */
 	STREAM_INPUT_END,
 };
 

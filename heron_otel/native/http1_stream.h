@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of struct http1: where each direction is in its messages. */
+#ifndef HERON_HTTP1_STREAM_H
+#define HERON_HTTP1_STREAM_H
+
+#include "exchange.h"
+
+enum place {
+	AT_SEEK, /* place lost, or never known: looking for a start line */
+	AT_HEAD,
+	AT_LENGTH,
+	AT_CHUNK_SIZE,
+	AT_CHUNK_DATA,
+	AT_CHUNK_END,  /* the line end behind chunk data */
+	AT_CHUNK_SEEK, /* in a chunked body after a gap: looking for a chunk size line */
+	AT_TRAILERS,
+	AT_CLOSE, /* content until the connection ends */
+	AT_SKIP	  /* no HTTP/1.x any more */
+};
+
+enum chunk_line {
+	CHUNK_DIGITS,
+	CHUNK_EXTENSION,
+	CHUNK_LF /* a CR was seen */
+};
+
+struct stream {
+	enum place place;
+	bool ended;
+	bool after_loss; /* place was lost since the last message */
+	bool line_start; /* AT_CHUNK_SEEK: pending, or what comes, begins a line */
+	enum chunk_line chunk_line;
+	uint32_t line_bytes; /* of the chunk size line, or of the present trailer line */
+	uint32_t trailer_bytes;
+	uint32_t interim;	 /* 1xx responses since the last final one */
+	uint64_t remaining;	 /* of the content or chunk */
+	uint64_t expected;	 /* size of the content; 0: not told */
+	uint64_t clock_ns;	 /* latest capture time of what was read */
+	struct message *message; /* NULL: what is read is kept nowhere */
+	struct bytes pending;	 /* part of a head, or the end of what was searched */
+	size_t scanned;
+	uint64_t pending_at_ns;
+	uint32_t pending_seq;
+};
+
+struct http1 {
+	struct core_shared *shared;
+	struct exchanges exchanges;
+	bool offered_upgrade; /* by the last request */
+	bool seen[2];	      /* side has sent anything */
+	struct stream streams[2];
+};
+
+/* Reads @data to its end. */
+void stream_read(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, const uint8_t *data,
+		 size_t len);
+/* The message being read is over; @complete: its framing says so. */
+void stream_finish_message(struct http1 *http, int side, bool complete);
+/* The same after a gap or fault: the exchange ends as @end if it has nothing better to say. */
+void stream_break_message(struct http1 *http, int side, enum exchange_end end);
+/* Looks for the next start line from here on. */
+void stream_lose_place(struct http1 *http, int side);
+/* Both directions leave HTTP/1.x. */
+void stream_skip_connection(struct http1 *http);
+/* Closes what a finished request completes. */
+void stream_end_request(struct http1 *http, struct exchange *exchange);
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "message.h"
+
+/* Content of a told size gets its memory at once up to here, then as it arrives. */
+#define TRUSTED_LENGTH (1u << 20)
+
+struct content_target {
+	struct core_shared *shared;
+	struct message *message;
+	uint64_t at_ns;
+	uint64_t expected;
+};
+
+struct message *message_new(struct core_shared *shared, const struct http1_head *head)
+{
+	struct message *message = memory_new(shared, sizeof(*message));
+
+	if (!message)
+		return NULL;
+	message->status = head->status;
+	message->head = memory_new(shared, head->packed_size);
+	if (!message->head) {
+		message_free(shared, message);
+		return NULL;
+	}
+	message->head_size = head->packed_size;
+	memcpy(message->head, head->packed, head->packed_size);
+	if (head->codings.unsupported) {
+		message->flags |= BODY_CODING_UNSUPPORTED;
+		shared->counters.coding_unsupported++;
+	} else if (head->codings.count) {
+		message->decoder = decoder_new(shared, &head->codings);
+		if (!message->decoder) {
+			message->deaf = true;
+			message->flags |= BODY_TRUNCATED;
+		}
+	}
+	if (head->status && head->event_stream && !head->codings.unsupported)
+		message->sse = sse_new(shared);
+	return message;
+}
+
+void message_free(struct core_shared *shared, struct message *message)
+{
+	if (!message)
+		return;
+	if (message->reader)
+		*message->reader = NULL;
+	memory_free(shared, message->head, message->head_size);
+	bytes_free(shared, &message->content);
+	decoder_free(message->decoder);
+	sse_free(message->sse);
+	memory_free(shared, message, sizeof(*message));
+}
+
+static void store(struct core_shared *shared, struct message *message, const uint8_t *data,
+		  size_t len, uint64_t expected)
+{
+	uint64_t limit = shared->limits.max_body_bytes;
+	struct bytes *content = &message->content;
+	size_t room;
+
+	if (message->flags & BODY_TRUNCATED)
+		return;
+	room = content->size < limit ? (size_t)(limit - content->size) : 0;
+	if (len > room) {
+		len = room;
+		message->flags |= BODY_TRUNCATED;
+		shared->counters.body_limit++;
+	}
+	if (content->capacity == 0 && expected > len && expected <= TRUSTED_LENGTH &&
+	    expected <= limit && !bytes_resize(shared, content, (size_t)expected)) {
+		message->flags |= BODY_TRUNCATED;
+		return;
+	}
+	if (!bytes_append(shared, content, data, len))
+		message->flags |= BODY_TRUNCATED;
+}
+
+static void take_content(void *context, const uint8_t *data, size_t len)
+{
+	struct content_target *target = context;
+	struct message *message = target->message;
+
+	if (message->content_at_ns == 0)
+		message->content_at_ns = target->at_ns;
+	message->content_bytes += len;
+	if (message->sse)
+		sse_feed(message->sse, target->at_ns, data, len);
+	else
+		store(target->shared, message, data, len, target->expected);
+}
+
+static void stop_decoding(struct message *message)
+{
+	decoder_free(message->decoder);
+	message->decoder = NULL;
+	message->deaf = true;
+}
+
+static void decode(struct core_shared *shared, struct message *message,
+		   struct content_target *target, const uint8_t *data, size_t len)
+{
+	switch (decoder_feed(message->decoder, data, len, take_content, target)) {
+	case CODING_OK:
+		return;
+	case CODING_CORRUPT:
+		message->flags |= BODY_CODING_CORRUPT;
+		shared->counters.coding_corrupt++;
+		break;
+	case CODING_BOMB:
+		message->flags |= BODY_CODING_BOMB;
+		shared->counters.coding_bomb++;
+		break;
+	case CODING_NO_MEMORY:
+		message->flags |= BODY_TRUNCATED;
+		break;
+	}
+	stop_decoding(message);
+}
+
+void message_body(struct core_shared *shared, struct message *message, uint64_t at_ns,
+		  const uint8_t *data, size_t len, uint64_t expected)
+{
+	struct content_target target = {shared, message, at_ns, expected};
+
+	message->ended_at_ns = at_ns;
+	message->encoded_bytes += len;
+	if (message->deaf)
+		return;
+	if (!message->decoder) {
+		take_content(&target, data, len);
+		return;
+	}
+	target.expected = 0; /* told for the encoded form */
+	decode(shared, message, &target, data, len);
+}
+
+void message_gap(struct core_shared *shared, struct message *message, uint64_t missing)
+{
+	message->lost_bytes += missing;
+	message->flags |= BODY_GAPPED;
+	if (message->decoder) {
+		message->flags |= BODY_CODING_CORRUPT;
+		shared->counters.coding_corrupt++;
+		stop_decoding(message);
+	}
+	if (message->sse)
+		sse_gap(message->sse);
+}
+
+void message_finish(struct core_shared *shared, struct message *message, uint64_t at_ns,
+		    bool complete)
+{
+	if (message->done)
+		return;
+	message->done = true;
+	if (message->decoder) {
+		if (complete && !decoder_ended(message->decoder)) {
+			message->flags |= BODY_CODING_CORRUPT;
+			shared->counters.coding_corrupt++;
+		}
+		stop_decoding(message);
+	}
+	if (message->sse) {
+		sse_finish(message->sse, at_ns, complete);
+		if (sse_truncated(message->sse))
+			message->flags |= BODY_TRUNCATED;
+	}
+	if (complete) {
+		message->ended_at_ns = at_ns;
+		return;
+	}
+	message->flags |= BODY_INCOMPLETE;
+	if (message->status == 0)
+		message->ended_at_ns = 0;
+}
+
+static void write_content(const struct message *message, struct batch *batch)
+{
+	batch_bin(batch, message->content.data, message->content.size);
+	batch_uint(batch, message->content_bytes);
+	batch_uint(batch, message->encoded_bytes);
+	batch_uint(batch, message->lost_bytes);
+	batch_uint(batch, message->flags);
+	batch_uint(batch, message->started_at_ns);
+	batch_uint(batch, message->head_at_ns);
+}
+
+void message_write_request(const struct message *message, struct batch *batch)
+{
+	batch_array(batch, 12);
+	batch_raw(batch, message->head, message->head_size);
+	write_content(message, batch);
+	batch_uint(batch, message->ended_at_ns);
+}
+
+void message_write_response(const struct message *message, struct batch *batch)
+{
+	batch_array(batch, 15);
+	batch_raw(batch, message->head, message->head_size);
+	write_content(message, batch);
+	batch_uint(batch, message->content_at_ns);
+	batch_uint(batch, message->ended_at_ns);
+	batch_uint(batch, message->interim);
+	if (message->sse) {
+		sse_write(message->sse, batch);
+	} else {
+		batch_array(batch, 0);
+		batch_bin(batch, NULL, 0);
+	}
+}

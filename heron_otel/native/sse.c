@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sse.h"
+#include "sse_run.h"
+
+#define KEEP_BUFFER_BYTES (64u << 10) /* buffers of larger events are given back */
+
+enum {
+	TAIL_OLD, /* every generation of the tail is half of it */
+	TAIL_NEW,
+	TAILS
+};
+
+struct sse {
+	struct core_shared *shared;
+	struct bytes line;   /* start of a line whose end is not there yet */
+	struct bytes name;   /* event field of the event being read */
+	struct bytes data;   /* its data lines, joined by LF */
+	const uint8_t *view; /* instead of data: one data line inside the input being fed */
+	size_t view_len;
+	bool has_data;
+	bool skip_lf;	  /* the last byte was a CR that ended a line */
+	bool begun;	  /* the first line is behind us: no byte order mark any more */
+	bool overlong;	  /* the present line was too long and is not kept */
+	bool skipping;	  /* until the next blank line */
+	bool after_gap;	  /* the present line may have lost its beginning */
+	bool gap_between; /* the gap began between two events */
+	bool limited;	  /* events go to the tail */
+	bool truncated;
+	struct sse_runs main;
+	struct sse_runs tail[TAILS];
+};
+
+struct sse *sse_new(struct core_shared *shared)
+{
+	struct sse *sse = memory_new(shared, sizeof(*sse));
+
+	if (sse)
+		sse->shared = shared;
+	return sse;
+}
+
+void sse_free(struct sse *sse)
+{
+	struct core_shared *shared;
+
+	if (!sse)
+		return;
+	shared = sse->shared;
+	bytes_free(shared, &sse->line);
+	bytes_free(shared, &sse->name);
+	bytes_free(shared, &sse->data);
+	sse_runs_free(shared, &sse->main);
+	for (int i = 0; i < TAILS; i++)
+		sse_runs_free(shared, &sse->tail[i]);
+	memory_free(shared, sse, sizeof(*sse));
+}
+
+bool sse_truncated(const struct sse *sse)
+{
+	return sse->truncated;
+}
+
+static void keep_in_tail(struct sse *sse, const struct sse_event *event)
+{
+	struct sse_runs *newest = &sse->tail[TAIL_NEW];
+
+	if (newest->times.size && sse_runs_size(newest) + event->data_len > SSE_TAIL_BYTES / 2) {
+		sse_runs_free(sse->shared, &sse->tail[TAIL_OLD]);
+		sse->tail[TAIL_OLD] = *newest;
+		memset(newest, 0, sizeof(*newest));
+	}
+	sse_runs_add(sse->shared, newest, event);
+}
+
+static void keep(struct sse *sse, const struct sse_event *event)
+{
+	struct core_shared *shared = sse->shared;
+	size_t cost = event->name_len + event->data_len + sizeof(event->at_ns);
+
+	shared->counters.events++;
+	if (!sse->limited) {
+		if (sse_runs_size(&sse->main) + cost <= shared->limits.max_body_bytes) {
+			if (sse_runs_add(shared, &sse->main, event))
+				return;
+		} else {
+			shared->counters.body_limit++;
+		}
+		sse->limited = true;
+		sse->truncated = true;
+	}
+	keep_in_tail(sse, event);
+}
+
+static void trim(struct sse *sse, struct bytes *bytes)
+{
+	bytes->size = 0;
+	if (bytes->capacity > KEEP_BUFFER_BYTES)
+		bytes_free(sse->shared, bytes);
+}
+
+static void forget_event(struct sse *sse)
+{
+	sse->name.size = 0;
+	trim(sse, &sse->data);
+	sse->has_data = false;
+	sse->view = NULL;
+}
+
+static void drop_event(struct sse *sse, bool over_limit)
+{
+	if (over_limit)
+		sse->shared->counters.event_limit++;
+	sse->truncated = true;
+	sse->skipping = true;
+	forget_event(sse);
+}
+
+static void dispatch(struct sse *sse, uint64_t at_ns)
+{
+	struct sse_event event = {
+		.at_ns = at_ns,
+		.name = sse->name.data,
+		.name_len = sse->name.size,
+		.data = sse->view ? sse->view : sse->data.data,
+		.data_len = sse->view ? sse->view_len : sse->data.size,
+	};
+
+	if (sse->has_data && !sse->skipping)
+		keep(sse, &event);
+	forget_event(sse);
+}
+
+/* The input that the view points into goes away. */
+static void keep_view(struct sse *sse)
+{
+	if (!sse->view)
+		return;
+	sse->data.size = 0;
+	if (!bytes_append(sse->shared, &sse->data, sse->view, sse->view_len))
+		drop_event(sse, false);
+	sse->view = NULL;
+}
+
+static void add_data(struct sse *sse, const uint8_t *value, size_t len, bool in_input)
+{
+	size_t before = sse->view ? sse->view_len : sse->data.size;
+
+	if (before + len + 1 > sse->shared->limits.max_event_bytes) {
+		drop_event(sse, true);
+		return;
+	}
+	if (!sse->has_data && in_input) {
+		sse->has_data = true;
+		sse->view = value;
+		sse->view_len = len;
+		return;
+	}
+	keep_view(sse);
+	if (sse->skipping)
+		return;
+	if ((sse->has_data && !bytes_append(sse->shared, &sse->data, "\n", 1)) ||
+	    !bytes_append(sse->shared, &sse->data, value, len)) {
+		drop_event(sse, false);
+		return;
+	}
+	sse->has_data = true;
+}
+
+static bool starts_with(const uint8_t *line, size_t len, const char *prefix)
+{
+	size_t want = strlen(prefix);
+
+	return len >= want && !memcmp(line, prefix, want);
+}
+
+/* @in_input: @line stays where it is until the end of this sse_feed(). */
+static void read_field(struct sse *sse, const uint8_t *line, size_t len, bool in_input)
+{
+	const uint8_t *value;
+	size_t name_len, value_len;
+
+	if (line[0] == ':') {
+		sse->shared->counters.event_comments++;
+		return;
+	}
+	for (name_len = 0; name_len < len && name_len < 6 && line[name_len] != ':'; name_len++)
+		;
+	if (name_len < len && line[name_len] != ':')
+		return; /* longer than any name we know */
+	value = line + name_len;
+	value_len = len - name_len;
+	if (value_len) {
+		value++; /* the colon */
+		value_len--;
+	}
+	if (value_len && *value == ' ') {
+		value++;
+		value_len--;
+	}
+	if (name_len == 4 && !memcmp(line, "data", 4)) {
+		add_data(sse, value, value_len, in_input);
+	} else if (name_len == 5 && !memcmp(line, "event", 5)) {
+		sse->name.size = 0;
+		if (!bytes_append(sse->shared, &sse->name, value, value_len))
+			drop_event(sse, false);
+	}
+}
+
+static void read_line(struct sse *sse, uint64_t at_ns, const uint8_t *line, size_t len,
+		      bool in_input)
+{
+	bool blank = len == 0 && !sse->overlong && !sse->after_gap;
+
+	if (!sse->begun) {
+		sse->begun = true;
+		if (starts_with(line, len, "\xef\xbb\xbf")) {
+			line += 3;
+			len -= 3;
+			blank = len == 0 && !sse->overlong;
+		}
+	}
+	if (sse->after_gap) {
+		sse->after_gap = false;
+		sse->skipping = !(starts_with(line, len, "event:") ||
+				  (sse->gap_between && starts_with(line, len, "data:")));
+	}
+	if (blank) {
+		dispatch(sse, at_ns);
+		sse->skipping = false;
+	} else if (len && !sse->skipping && !sse->overlong) {
+		read_field(sse, line, len, in_input);
+	}
+	sse->overlong = false;
+}
+
+/* Keeps the beginning of a line; @len may be 0. */
+static void keep_line(struct sse *sse, const uint8_t *data, size_t len)
+{
+	if (sse->overlong)
+		return;
+	if (sse->line.size + len > (size_t)sse->shared->limits.max_event_bytes + 8) {
+		if (!sse->skipping)
+			drop_event(sse, true);
+	} else if (bytes_append(sse->shared, &sse->line, data, len)) {
+		return;
+	} else if (!sse->skipping) {
+		drop_event(sse, false);
+	}
+	sse->overlong = true;
+	trim(sse, &sse->line);
+}
+
+static void end_line(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len)
+{
+	if (sse->line.size == 0 && !sse->overlong) {
+		read_line(sse, at_ns, data, len, true);
+		return;
+	}
+	keep_line(sse, data, len);
+	read_line(sse, at_ns, sse->line.data, sse->line.size, false);
+	trim(sse, &sse->line);
+}
+
+void sse_feed(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len)
+{
+	const uint8_t *end = data + len;
+	/* The next LF and CR at or after data, or end; each byte is searched once. */
+	const uint8_t *lf = NULL, *cr = NULL;
+
+	while (data < end) {
+		const uint8_t *eol;
+
+		if (sse->skip_lf) {
+			sse->skip_lf = false;
+			if (*data == '\n') {
+				data++;
+				continue;
+			}
+		}
+		if (!lf || lf < data) {
+			lf = memchr(data, '\n', (size_t)(end - data));
+			lf = lf ? lf : end;
+		}
+		if (!cr || cr < data) {
+			cr = memchr(data, '\r', (size_t)(end - data));
+			cr = cr ? cr : end;
+		}
+		eol = lf < cr ? lf : cr;
+		if (eol == end) {
+			keep_line(sse, data, (size_t)(end - data));
+			break;
+		}
+		end_line(sse, at_ns, data, (size_t)(eol - data));
+		sse->skip_lf = *eol == '\r';
+		data = eol + 1;
+	}
+	keep_view(sse);
+}
+
+void sse_gap(struct sse *sse)
+{
+	sse->gap_between = !sse->has_data && sse->name.size == 0 && sse->line.size == 0 &&
+			   !sse->overlong && !sse->skipping && !sse->after_gap;
+	forget_event(sse);
+	trim(sse, &sse->line);
+	sse->overlong = false;
+	sse->skip_lf = false;
+	sse->begun = true;
+	sse->after_gap = true;
+}
+
+void sse_finish(struct sse *sse, uint64_t at_ns, bool complete)
+{
+	if (complete && (sse->line.size || sse->overlong))
+		end_line(sse, at_ns, NULL, 0);
+	dispatch(sse, at_ns);
+	trim(sse, &sse->line);
+}
+
+void sse_write(const struct sse *sse, struct batch *batch)
+{
+	const struct sse_runs *all[] = {&sse->main, &sse->tail[TAIL_OLD], &sse->tail[TAIL_NEW]};
+	uint32_t runs = 0;
+	size_t times = 0;
+
+	for (int i = 0; i < 3; i++) {
+		runs += sse_runs_count(all[i]);
+		times += all[i]->times.size;
+	}
+	sse->shared->counters.event_runs += runs;
+	batch_array(batch, runs);
+	for (int i = 0; i < 3; i++)
+		sse_runs_write(all[i], batch);
+	batch_bin_head(batch, times);
+	for (int i = 0; i < 3; i++)
+		batch_raw(batch, all[i]->times.data, all[i]->times.size);
+}
