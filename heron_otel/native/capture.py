@@ -164,7 +164,9 @@ class CaptureReader:
         """Bytes taken from the descriptor, compressed if it is, for showing progress."""
         return self._view.bytes_read
 
-    def read_batch(self, max_batch: int = 1 << 20) -> bytes | None:
+    def read_batch(
+        self, max_batch: int = 1 << 20, max_packets: int = MAX_PACKETS_PER_BATCH
+    ) -> bytes | None:
         """Return the next records, None at the end of the capture.
 
         A batch ends near ``max_batch`` bytes. It is empty when packets were read that complete
@@ -175,7 +177,7 @@ class CaptureReader:
         """
         if not self._failed:
             view = self._view
-            lib.face_read(self._handle, self._core.handle, max_batch, MAX_PACKETS_PER_BATCH, view)
+            lib.face_read(self._handle, self._core.handle, max_batch, max_packets, view)
             self._failed = view.status < 0
             batch = copy_batch(view)
             lib.core_batch_clear(self._core.handle)
@@ -276,3 +278,14 @@ COUNTER_NAMES = tuple(
     ffi.string(lib.core_counter_name(index)).decode() for index in range(lib.core_counter_count())
 )
 """Names of all counters of a core; see ``core.h`` for what they count."""
+
+
+def first_packet_at_ns(fd: int, name: str) -> int | None:
+    """Return when the first packet of a capture was taken, None when it has none.
+
+    Raises ``CaptureError`` when ``fd`` is no capture. Reads from where the descriptor stands.
+    """
+    core = Core()
+    reader = CaptureReader(fd, name, core)
+    reader.read_batch(max_packets=1)
+    return core.now_ns or None
