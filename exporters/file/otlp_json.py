@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OTLP/JSON: one ExportTraceServiceRequest as one line.
+
+The JSON encoding of OTLP: lower camel case names, ids in hex, 64-bit integers as strings, enums
+as integers (OTLP specification, "JSON Protobuf Encoding").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+import heron_otel
+from heron_otel.records.telemetry import AttributeValue, Span
+from heron_otel.telemetry import semconv
+from heron_otel.telemetry.content import exported_attributes
+
+_ENCODER = msgspec.json.Encoder()
+_SCOPE = {"name": semconv.SCOPE_NAME, "version": heron_otel.__version__}
+_SAMPLED = 1  # W3C trace flags
+
+
+def otlp_json_line(spans: Sequence[Span]) -> bytes:
+    """Return ``spans``, grouped by resource, as one line, newline included."""
+    groups: dict[int, list[Span]] = {}
+    for span in spans:
+        groups.setdefault(id(span.resource), []).append(span)
+    request = {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": _key_values(group[0].resource)},
+                "scopeSpans": [{"scope": _SCOPE, "spans": [_span(span) for span in group]}],
+            }
+            for group in groups.values()
+        ]
+    }
+    return _ENCODER.encode(request) + b"\n"
+
+
+def _span(span: Span) -> dict[str, object]:
+    return {
+        "traceId": span.trace_id,
+        "spanId": span.span_id,
+        "parentSpanId": span.parent_span_id,
+        "flags": _SAMPLED,
+        "name": span.name,
+        "kind": span.kind.value,
+        "startTimeUnixNano": str(span.start_time_unix_nano),
+        "endTimeUnixNano": str(span.end_time_unix_nano),
+        "attributes": _key_values(exported_attributes(span)),
+        "events": [
+            {
+                "timeUnixNano": str(event.time_unix_nano),
+                "name": event.name,
+                "attributes": _key_values(event.attributes),
+            }
+            for event in span.events
+        ],
+        "links": [
+            {
+                "traceId": link.trace_id,
+                "spanId": link.span_id,
+                "attributes": _key_values(link.attributes),
+            }
+            for link in span.links
+        ],
+        "status": {"code": span.status_code.value, "message": span.status_message},
+    }
+
+
+def _key_values(attributes: Mapping[str, AttributeValue]) -> list[dict[str, object]]:
+    return [{"key": name, "value": _any_value(value)} for name, value in attributes.items()]
+
+
+def _any_value(value: str | bool | int | float | Sequence[str | int | float]) -> dict[str, object]:
+    if isinstance(value, str):
+        return {"stringValue": value}
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    return {"arrayValue": {"values": [_any_value(item) for item in value]}}

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where batches wait for delivery."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from heron_otel.config.types import Duration, Problem, Size
+from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.telemetry.content import estimated_bytes
+
+_ROW_BYTES = 1000  # an HTTP row with its header fields, measured on agent traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchConfig:
+    """How waiting batches are joined before delivery. Sizes are bytes."""
+
+    flush_timeout: Duration = 0.2
+    """Longest wait for more before a delivery starts."""
+    min_size: Size = 1024 * 1024
+    """Deliver at once when this much waits."""
+    max_size: Size = 8 * 1024 * 1024
+    """Join no more than this into one delivery; 0 is no limit."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield sizes that exclude each other."""
+        if self.max_size and self.max_size < self.min_size:
+            yield Problem("max_size", f"must be at least min_size or 0, got {self.max_size}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueConfig:
+    """The queue in front of an exporter; after the Collector's ``sending_queue``, in bytes."""
+
+    enabled: bool = True
+    """Without a queue the pipeline waits for each delivery."""
+    queue_size: Size = 128 * 1024 * 1024
+    """Bytes that may wait, the batch under delivery included; a resent history counts each time."""
+    block_on_overflow: bool = False
+    """Make the pipeline wait when the queue is full; otherwise the batch is dropped and counted."""
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    """Joining of batches."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield a queue that holds nothing."""
+        if self.queue_size < 1024 * 1024:
+            yield Problem("queue_size", f"must be at least 1MiB, got {self.queue_size}")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """A batch that waits."""
+
+    batch: TelemetryBatch
+    size_bytes: int  # estimated
+    put_at_s: float  # monotonic
+
+
+class QueueStorage(Protocol):
+    """Keeps items in order until they are removed. Calls are serialised by the queue.
+
+    An item stays until ``remove``, so a storage on disk gives it again after a crash.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of all items."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+
+    def append(self, item: QueueItem) -> None:
+        """Add ``item`` at the end."""
+
+    def head(self, max_bytes: int) -> Sequence[QueueItem]:
+        """Return the oldest items, together at most ``max_bytes`` (0: all), at least one."""
+
+    def remove(self, count: int) -> None:
+        """Forget the ``count`` oldest items: they were delivered or given up."""
+
+
+class MemoryStorage:
+    """Items in memory; a crash loses them."""
+
+    def __init__(self) -> None:
+        self._items: deque[QueueItem] = deque()
+        self._size_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of all items."""
+        return self._size_bytes
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def append(self, item: QueueItem) -> None:
+        """Add ``item`` at the end."""
+        self._items.append(item)
+        self._size_bytes += item.size_bytes
+
+    def head(self, max_bytes: int) -> Sequence[QueueItem]:
+        """Return the oldest items, together at most ``max_bytes`` (0: all), at least one."""
+        total = count = 0
+        for item in self._items:
+            total += item.size_bytes
+            if count and max_bytes and total > max_bytes:
+                break
+            count += 1
+        return list(islice(self._items, count))
+
+    def remove(self, count: int) -> None:
+        """Forget the ``count`` oldest items."""
+        for _ in range(count):
+            self._size_bytes -= self._items.popleft().size_bytes
+
+
+def batch_bytes(batch: TelemetryBatch) -> int:
+    """Return about how many bytes ``batch`` takes on the wire."""
+    spans = sum([estimated_bytes(span) for span in batch.spans])
+    turns = sum([estimated_bytes(span) for span in batch.open_turns])
+    return spans + turns + _ROW_BYTES * len(batch.exchanges)
+
+
+def merged(items: Sequence[QueueItem]) -> TelemetryBatch:
+    """Return one batch with the content of all ``items``, in order."""
+    if len(items) == 1:
+        return items[0].batch
+    return TelemetryBatch(
+        spans=tuple([span for item in items for span in item.batch.spans]),
+        exchanges=tuple([row for item in items for row in item.batch.exchanges]),
+        open_turns=tuple([span for item in items for span in item.batch.open_turns]),
+    )
