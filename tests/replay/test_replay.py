@@ -15,7 +15,7 @@ import pytest
 from tests.replay.record import SCENARIOS, in_format, packets
 from tests.support.captures import pcap
 from tests.support.decoding import decode, spans_of
-from tests.support.ground_truth import differences
+from tests.support.ground_truth import chat_spans, differences
 from tests.support.llm_log import read_log
 
 CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
@@ -50,6 +50,36 @@ def test_decode_prints_what_is_expected(case: Path, is_blessing: bool) -> None:
 def test_spans_say_what_the_server_sent(case: Path) -> None:
     log = read_log((case / "server.jsonl").read_text(encoding="utf-8"))
     assert differences(log, spans_of("--policy", "full", capture_of(case))) == []
+
+
+CHECKED = {
+    "gen_ai.request.model": "other",
+    "gen_ai.response.model": "other",
+    "gen_ai.response.id": "other",
+    "gen_ai.request.temperature": 0.1,
+    "gen_ai.request.max_tokens": 7,
+    "gen_ai.response.finish_reasons": ["length"],
+    "gen_ai.response.time_to_first_chunk": 9.0,
+    "gen_ai.usage.input_tokens": 1,
+    "gen_ai.usage.output_tokens": 1,
+    "gen_ai.usage.cache_read.input_tokens": 1,
+    "gen_ai.input.messages": "[]",
+    "gen_ai.output.messages": "[]",
+    "gen_ai.tool.definitions": "[]",
+    "error.type": "other",
+    "http.response.status_code": 201,
+    "heron.usage.estimated": True,
+    "heron.wire_api": "other",
+}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_the_comparison_notices_a_wrong_value(name: str) -> None:
+    case = Path(__file__).parent / "cases" / "openai-chat-agent"
+    log = read_log((case / "server.jsonl").read_text(encoding="utf-8"))
+    spans = spans_of("--policy", "full", capture_of(case))
+    chat_spans(spans)[1]["attributes"][name] = CHECKED[name]
+    assert differences(log, spans) != []
 
 
 @each_case

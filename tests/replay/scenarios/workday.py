@@ -45,7 +45,13 @@ CODE_TOOLS = (
     tool("Bash", "Run a shell command.", command="The command"),
     tool("Read", "Read a file.", file_path="Path of the file"),
     tool("Edit", "Replace text.", file_path="Path", old_string="Old", new_string="New"),
-    tool("Agent", "Start a sub-agent.", description="In a few words", prompt="The whole task"),
+    tool(
+        "Agent",
+        "Start a sub-agent.",
+        description="In a few words",
+        prompt="The whole task",
+        subagent_type="Kind of agent",
+    ),
 )
 SUBAGENT_TOOLS = CODE_TOOLS[:2]
 TASK = "List every place that rounds a price and say which of them round before adding up."
@@ -68,7 +74,11 @@ REPLIES: dict[str, list[Reply]] = {
             ToolUse(
                 id=CHILD,
                 name="Agent",
-                arguments={"description": "Find price rounding", "prompt": TASK},
+                arguments={
+                    "description": "Find price rounding",
+                    "prompt": TASK,
+                    "subagent_type": "searcher",
+                },
             ),
             tokens=Tokens(input=8420, output=164, cache_write=8100),
             delivery=PACE,
