@@ -12,28 +12,32 @@ from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.resources import Resource
 
 from heron_otel import __version__
 from heron_otel.config.model import OtlpReaderConfig, TelemetryConfig
+from heron_otel.pipeline.counters import Series
 
-Counters = Mapping[str, int]
+GAUGES = frozenset({"buffered_bytes", "open_turns", "healthy"})
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,254}")  # OpenTelemetry metrics API, instrument names
 
 
 class SelfMetrics:
-    """Observes ``snapshot()`` at every collection: counters by name, ``stage.noun``.
+    """Observes ``snapshot()`` at every collection.
 
-    Each becomes the metric ``heron_otel.<stage>.<noun>``; names in ``gauges`` are gauges, all
-    others monotonic sums. A counter that appears later is picked up at the next collection.
+    The series ``("stage.noun", attributes)`` becomes ``heron_otel.stage.noun``. Names that begin
+    with ``queue_`` and those in ``GAUGES`` are gauges, all others monotonic sums. A series that
+    appears later is picked up at the next collection.
     """
 
     def __init__(
-        self,
-        config: TelemetryConfig,
-        snapshot: Callable[[], Counters],
-        gauges: frozenset[str] = frozenset(),
+        self, config: TelemetryConfig, snapshot: Callable[[], Mapping[Series, int]]
     ) -> None:
         resource = Resource.create(
             {
@@ -43,9 +47,14 @@ class SelfMetrics:
                 **dict(config.resource),
             }
         )
+        self._snapshot = snapshot
+        self._known: set[str] = set()
         readers = [
             PeriodicExportingMetricReader(
-                _exporter(reader.periodic.exporter.otlp, reader.periodic.timeout),
+                _Registering(
+                    self._register,
+                    _exporter(reader.periodic.exporter.otlp, reader.periodic.timeout),
+                ),
                 export_interval_millis=reader.periodic.interval * 1000,
                 export_timeout_millis=reader.periodic.timeout * 1000,
             )
@@ -53,36 +62,58 @@ class SelfMetrics:
         ]
         self._provider = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._meter = self._provider.get_meter("heron_otel", __version__)
-        self._snapshot = snapshot
-        self._gauges = gauges
-        self._known: set[str] = set()
-        self.register()
+        self._register()
 
-    def register(self) -> None:
-        """Make an instrument for every counter that has none yet."""
-        for name in self._snapshot():
+    def _register(self) -> None:
+        """Make an instrument for every name that has none yet."""
+        for name, _ in self._snapshot():
             full = f"heron_otel.{name}"
             if name in self._known or not NAME.fullmatch(full):
                 continue
             self._known.add(name)
-            unit = "By" if name.endswith("_bytes") else "1"
-            callback = self._observer(name)
-            if name in self._gauges:
-                self._meter.create_observable_gauge(full, [callback], unit)
+            noun = name.rpartition(".")[2]
+            unit = "By" if noun.endswith("_bytes") else "1"
+            if noun.startswith("queue_") or noun in GAUGES:
+                self._meter.create_observable_gauge(full, [self._observer(name)], unit)
             else:
-                self._meter.create_observable_counter(full, [callback], unit)
+                self._meter.create_observable_counter(full, [self._observer(name)], unit)
 
     def _observer(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:
-            value = self._snapshot().get(name)
-            return () if value is None else (Observation(value),)
+            for (found, attributes), value in self._snapshot().items():
+                if found == name:
+                    yield Observation(value, dict(attributes))
 
         return observe
 
     def shutdown(self) -> None:
         """Export once more and end. Never raises."""
-        self.register()
         self._provider.shutdown(timeout_millis=5000)
+
+
+class _Registering(MetricExporter):
+    """Looks for new series after each export; the SDK lets nothing in before a collection."""
+
+    def __init__(self, register: Callable[[], None], exporter: MetricExporter) -> None:
+        super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)
+        self._register = register
+        self._exporter = exporter
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
+    ) -> MetricExportResult:
+        """Export, then register what is new for the next time."""
+        result = self._exporter.export(metrics_data, timeout_millis)
+        self._register()
+        return result
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Flush the exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown(timeout_millis)
 
 
 def _exporter(config: OtlpReaderConfig, timeout_s: float) -> MetricExporter:

@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
         on_failure=lambda stage, error: failures.append(
             f"{stage}: {type(error).__name__}: {error}"
         ),
+        on_unreadable=lambda source, error: print(f"heron-otel: {error}", file=sys.stderr),
     )
     gc.collect()
     gc.freeze()
@@ -63,8 +64,6 @@ def run(options: argparse.Namespace) -> int:
     finally:
         hub.discard()
         receiver.stop()
-    for error in receiver.errors:
-        print(f"heron-otel: {error}", file=sys.stderr)
     if failures:
         print(
             f"heron-otel: {len(failures)} records could not be analysed, first: {failures[0]}",

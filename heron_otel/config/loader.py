@@ -12,7 +12,7 @@ from typing import Protocol
 from heron_otel.config.binding import Binding, unknown
 from heron_otel.config.document import Node, join, merge, parse
 from heron_otel.config.expand import Expansion
-from heron_otel.config.model import Config, ServiceConfig
+from heron_otel.config.model import Config, ServiceConfig, component_type
 from heron_otel.errors import ConfigError, HeronError, UsageError
 
 KINDS = ("receivers", "processors", "exporters", "extensions")
@@ -219,6 +219,12 @@ def _check_references(
             if kind not in defined:
                 continue
             for component in ids:
+                same = [
+                    other for other in ids if component_type(other) == component_type(component)
+                ]
+                if kind == "processors" and len(same) > 1 and component == same[-1]:
+                    message = f"only one processor of a type can be used, got {', '.join(same)}"
+                    binding.problem(f"{path}.{kind}", message)
                 if component not in defined[kind]:
                     message = unknown(kind[:-1], component, defined[kind])
                     binding.problem(f"{path}.{kind}", f"{component}: {message}")

@@ -24,6 +24,12 @@ class ShardMerge:
         self._frames = [0] * shards  # last frame that made a record
         self._clocks = [0] * shards
         self._waiting: list[HttpRecord] = []
+        self._now_ns = 0
+
+    @property
+    def now_ns(self) -> int:
+        """Return the event clock that all records before it are released for."""
+        return self._now_ns
 
     @property
     def lagging(self) -> int | None:
@@ -45,6 +51,7 @@ class ShardMerge:
         if records:
             self._frames[shard] = records[-1].emitted_frame
         self._clocks[shard] = now_ns
+        self._now_ns = min(self._clocks)
         return self._release()
 
     def finish(self, shard: int, records: Sequence[HttpRecord]) -> list[HttpRecord]:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters of stages and components as flat names."""
+"""Counters of stages and components as flat names, and as metric series."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""Name without prefix, ``<stage>.<noun>``, and attributes."""
 
 
 def flat(counters: object, prefix: str = "") -> dict[str, int]:
@@ -30,3 +33,20 @@ def flat(counters: object, prefix: str = "") -> dict[str, int]:
         elif isinstance(value, Mapping):
             found.update(flat(value, f"{full}."))
     return found
+
+
+def series_of(
+    counters: Mapping[str, int], stage: str, **attributes: str
+) -> Iterator[tuple[Series, int]]:
+    """Yield the counters of one component as series of ``stage``.
+
+    ``drop_<reason>`` and ``<noun>.<reason>`` become one series with the attribute ``reason``.
+    """
+    for name, value in counters.items():
+        noun, dot, reason = name.partition(".")
+        if not dot and name.startswith("drop_"):
+            noun, reason = "drops", name.removeprefix("drop_")
+        labels = dict(attributes)
+        if reason:
+            labels["reason"] = reason
+        yield (f"{stage}.{noun}", tuple(sorted(labels.items()))), value

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds pipelines from a configuration and runs them: start, drain, stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from heron_otel.component.health import ComponentHealth, Health, Status
+from heron_otel.component.receiver import Receiver
+from heron_otel.component.registry import Registry
+from heron_otel.component.supervisor import Worker
+from heron_otel.config.model import Config, PipelineConfig, component_type
+from heron_otel.errors import HeronError
+from heron_otel.exporters.sending import Sender, Undelivered, open_sender
+from heron_otel.log import get_logger
+from heron_otel.pipeline.counters import Series, flat, series_of
+from heron_otel.pipeline.hub import Hub, Route
+from heron_otel.pipeline.processors import TurnsConfig
+from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.telemetry.settings import SpansConfig
+
+log = get_logger(__name__)
+
+# systemd kills 90 s after SIGTERM, Kubernetes 30 s: what takes longer is given up before.
+DRAIN_TIMEOUT_S = 20.0
+ANALYSIS = "pipeline/analysis"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What one exporter could not deliver before the end."""
+
+    exporter: str
+    undelivered: Undelivered
+
+
+class Service:
+    """The components of one configuration, from receivers to exporters.
+
+    ``block`` makes the pipeline wait for exporters whose queue is full: right for files, wrong
+    for live traffic. Nothing runs before ``start``.
+    """
+
+    def __init__(
+        self, config: Config, registry: Registry, health: Health, *, block: bool | None = None
+    ) -> None:
+        self._config = config
+        self._health = health
+        pipelines = config.service.pipelines.values()
+        self._senders: dict[str, Sender] = {}
+        for name in _used(pipelines, "exporters"):
+            settings = config.exporters[name]
+            exporter = registry.exporter(component_type(name)).create(name, settings)
+            self._senders[name] = open_sender(name, exporter, settings, block=block)
+        self._receivers: dict[str, Receiver] = {}
+        for name in _used(pipelines, "receivers"):
+            settings = config.receivers[name]
+            self._receivers[name] = registry.receiver(component_type(name)).create(name, settings)
+        routes = [self._route(*pipeline) for pipeline in config.service.pipelines.items()]
+        self._hub = Hub(routes, on_failure=self._stage_failed, on_unreadable=self._unreadable)
+        self._worker = Worker(ANALYSIS, self._hub.run, health, clock_s=time.monotonic)
+        self._metrics: _Metrics | None = None
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration this service was built from."""
+        return self._config
+
+    def start(self) -> None:
+        """Start exporters, analysis, receivers, in this order.
+
+        Raises HeronError with what to do about it; what was started before is stopped again.
+        """
+        started: list[Callable[[], object]] = []
+        try:
+            for name, sender in self._senders.items():
+                self._health.report(f"exporters/{name}", Status.STARTING)
+                sender.start()
+                started.append(sender.shutdown)
+                self._health.report(f"exporters/{name}", Status.OK)
+            self._worker.start()
+            started.append(self._abandon)
+            for name, receiver in self._receivers.items():
+                self._health.report(f"receivers/{name}", Status.OK)
+                receiver.start(self._hub)
+                started.append(receiver.stop)
+            if self._config.service.telemetry.metrics.readers:
+                self._metrics = _Metrics(self)
+        except BaseException:
+            for stop in reversed(started):
+                stop()
+            raise
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until every source has ended; return whether that is so."""
+        return self._worker.join(timeout_s)
+
+    def stop(self, drain_timeout_s: float = DRAIN_TIMEOUT_S) -> list[Leftover]:
+        """Stop capturing, analyse and deliver what was captured, stop the rest.
+
+        Returns what could not be delivered in ``drain_timeout_s``, for each exporter. Never raises.
+        """
+        deadline = time.monotonic() + drain_timeout_s
+        for name, receiver in self._receivers.items():
+            self._health.report(f"receivers/{name}", Status.STOPPING)
+            receiver.stop()
+        if not self._worker.stop(max(0.0, deadline - time.monotonic())):
+            log.error("analysis did not end in time")
+        else:
+            self._hub.close()
+        leftovers: list[Leftover] = []
+        for name, sender in self._senders.items():
+            left = sender.drain(max(0.0, deadline - time.monotonic()))
+            if left:
+                leftovers.append(Leftover(name, left))
+                log.error(
+                    "spans not delivered",
+                    exporter=name,
+                    spans=left.spans,
+                    batches=left.batches,
+                    error=left.error,
+                )
+        if self._metrics is not None:
+            self._metrics.shutdown()
+        for sender in self._senders.values():
+            sender.shutdown()
+        for component in (
+            *(f"receivers/{name}" for name in self._receivers),
+            *(f"exporters/{name}" for name in self._senders),
+            ANALYSIS,
+        ):
+            self._health.forget(component)
+        return leftovers
+
+    def receiver(self, name: str) -> Receiver:
+        """Return a running receiver by its id."""
+        return self._receivers[name]
+
+    def health(self) -> Mapping[str, ComponentHealth]:
+        """Return the status of every component; an exporter that cannot deliver is not healthy."""
+        for name, sender in self._senders.items():
+            component = f"exporters/{name}"
+            known = self._health.snapshot().get(component)
+            error = sender.error
+            if error is None:
+                self._health.report(component, Status.OK)
+            elif known is None or known.error != error or known.status is Status.OK:
+                self._health.fail(component, error)
+        return self._health.snapshot()
+
+    def counters(self) -> dict[Series, int]:
+        """Return every self-metric as a series."""
+        found: dict[Series, int] = {}
+        for name, receiver in self._receivers.items():
+            found.update(series_of(receiver.counters(), "receiver", receiver=name))
+        for full, value in self._hub.counters().items():
+            stage, _, noun = full.partition(".")
+            found.update(series_of({noun: value}, stage))
+        for name, sender in self._senders.items():
+            found.update(series_of(flat(sender.counters()), "exporter", exporter=name))
+        for component, health in self._health.snapshot().items():
+            found.update(series_of({"failures": health.failures}, "health", component=component))
+        return found
+
+    def _route(self, name: str, pipeline: PipelineConfig) -> Route:
+        spans, turns = SpansConfig(), TurnsConfig()
+        for processor in pipeline.processors:
+            match self._config.processors[processor]:
+                case SpansConfig() as spans:
+                    pass
+                case TurnsConfig() as turns:
+                    pass
+                case _:
+                    raise HeronError(f"service.pipelines.{name}: {processor} cannot be applied")
+        senders = [self._senders[exporter] for exporter in pipeline.exporters]
+
+        def deliver(batch: TelemetryBatch) -> None:
+            for sender in senders:
+                sender.put(batch)
+
+        return Route(
+            name=name,
+            sources=frozenset(pipeline.receivers),
+            spans=spans,
+            turns=turns.limits(),
+            deliver=deliver,
+        )
+
+    def _abandon(self) -> None:
+        self._hub.discard()
+        self._worker.stop()
+
+    def _stage_failed(self, stage: str, error: Exception) -> None:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        self._health.fail(f"stages/{stage}", what)
+
+    def _unreadable(self, source: str, error: Exception) -> None:
+        log.error("input cannot be read", receiver=source, error=str(error))
+        self._health.fail(f"receivers/{source}", str(error), Status.PERMANENT_ERROR)
+
+
+class _Metrics:
+    """The agent's own metrics; opentelemetry-sdk is imported only when they are configured."""
+
+    def __init__(self, service: Service) -> None:
+        from heron_otel.self_metrics import SelfMetrics
+
+        self._metrics = SelfMetrics(service.config.service.telemetry, service.counters)
+
+    def shutdown(self) -> None:
+        self._metrics.shutdown()
+
+
+def _used(pipelines: Iterable[PipelineConfig], kind: str) -> list[str]:
+    """Return the ids that pipelines name, each once, in order."""
+    names: dict[str, None] = {}
+    for pipeline in pipelines:
+        names.update(dict.fromkeys(getattr(pipeline, kind)))
+    return list(names)
