@@ -10,8 +10,16 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from heron_otel.config.types import Duration, Problem, Secret
+from heron_otel.exporters.sending import BatchConfig, QueueConfig, RetryConfig
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
+
+
+# Columns pay off from a thousand rows on: 49 rows/s one by one, 10,000 rows/s in batches of 1000.
+_QUEUE = QueueConfig(
+    queue_size=256 * 1024 * 1024,
+    batch=BatchConfig(flush_timeout=1.0, min_size=8 * 1024 * 1024, max_size=32 * 1024 * 1024),
+)
 
 
 class ContentPlace(enum.StrEnum):
@@ -46,6 +54,10 @@ class ClickHouseConfig:
     """Name of a cluster: tables are Replicated on its shards, with Distributed ones over them."""
     timeout: Duration = 30.0
     """Longest wait for one request."""
+    sending_queue: QueueConfig = field(default_factory=lambda: _QUEUE)
+    """Queue and batching."""
+    retry_on_failure: RetryConfig = field(default_factory=RetryConfig)
+    """Retries, such as while the server restarts or the disk is full."""
 
     def problems(self) -> Iterator[Problem]:
         """Yield settings that cannot work."""

@@ -215,6 +215,24 @@ class StoreQueries:
         rows = self._rows(sql, {**where.parameters, "limit": filters.limit})
         return rows[::-1]
 
+    def calls_of(self, trace_ids: Sequence[str], filters: Filters) -> list[Record]:
+        """Return the calls of some turns, newest last."""
+        where = _Where(filters, trace="TraceId", moment="StartedAt")
+        where.add("TraceId IN {traces:Array(String)}", traces=list(trace_ids))
+        return self._newest(_CALL_FIELDS, "heron_calls", where, filters, "CallId")
+
+    def tools_of(self, trace_ids: Sequence[str], filters: Filters) -> list[Record]:
+        """Return the tool runs of some turns, newest last."""
+        where = _Where(filters, trace="TraceId", moment="StartedAt")
+        where.add("TraceId IN {traces:Array(String)}", traces=list(trace_ids))
+        return self._newest(_TOOL_FIELDS, "heron_tools", where, filters, "ToolRunId")
+
+    def calls_outside_turns(self, filters: Filters) -> list[Record]:
+        """Return calls that belong to no turn, newest last."""
+        where = _Where(filters, trace="TraceId", moment="StartedAt")
+        where.add("TraceId NOT IN (SELECT TurnId FROM heron_turns)")
+        return self._newest(_CALL_FIELDS, "heron_calls", where, filters, "CallId")
+
     def subagents(self, trace_ids: Sequence[str]) -> list[Record]:
         """Return the sub-agent runs of some turns: span_id, parent_span_id, trace_id, name."""
         sql = (

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``heron-otel calls``: LLM calls in the store, and the messages of one of them."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from heron_otel.cli.listing import (
+    ListColumn,
+    Listing,
+    add_list_parser,
+    open_queries,
+    print_json,
+    run_list,
+)
+from heron_otel.cli.subparsers import Subparsers
+from heron_otel.cli.terminal import compact, moment, number, plain, safe, seconds, short, word
+from heron_otel.errors import StoreError, UsageError
+from heron_otel.records.wire import Json
+from heron_otel.store.queries import Record, StoreQueries
+
+
+def _result(row: Record) -> str:
+    """Return the error, else why the answer ended."""
+    if row["error_type"]:
+        return str(row["error_type"])
+    reasons = row["finish_reasons"]
+    return ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
+
+
+def _model(row: Record) -> str:
+    return word(row["response_model"] or row["request_model"])
+
+
+LISTING = Listing(
+    noun="calls",
+    fetch=StoreQueries.calls,
+    columns=(
+        ListColumn(title="STARTED (UTC)", text=lambda row: moment(row["started_at"])[5:]),
+        ListColumn(title="CALL", text=lambda row: short(row["call_id"])),
+        ListColumn(title="TURN", text=lambda row: short(row["trace_id"])),
+        ListColumn(title="MODEL", text=_model, flexible=True),
+        ListColumn(title="ROLE", text=lambda row: word(row["role"])),
+        ListColumn(title="IN", text=lambda row: compact(row["input_tokens"]), right=True),
+        ListColumn(title="OUT", text=lambda row: compact(row["output_tokens"]), right=True),
+        ListColumn(
+            title="FIRST", text=lambda row: seconds(row["time_to_first_token_s"]), right=True
+        ),
+        ListColumn(title="TIME", text=lambda row: seconds(row["duration_s"]), right=True),
+        ListColumn(title="RESULT", text=lambda row: word(_result(row))),
+    ),
+)
+
+EPILOG = """\
+IN and OUT are tokens, FIRST is the time to the first token.
+
+examples:
+  heron-otel calls --model gpt-5 --errors
+  heron-otel calls --format json --limit 1000 | jq .duration_s
+  heron-otel calls 2c24910c                one call with all its messages"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = add_list_parser(
+        commands,
+        "calls",
+        help_text="list LLM calls in the store, or show the messages of one",
+        epilog=EPILOG,
+        status="role: main, subagent or auxiliary",
+        extra=("turn",),
+    )
+    parser.add_argument("id", nargs="?", metavar="ID", help="show this call and its messages")
+    parser.add_argument("--messages", metavar="ID", help="the same as ID alone")
+    parser.set_defaults(run=run)
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """List calls or show one; return the exit status."""
+    call_id = namespace.id or namespace.messages
+    if namespace.id and namespace.messages and namespace.id != namespace.messages:
+        raise UsageError("calls takes one ID, not another one in --messages")
+    return run_list(namespace, LISTING) if call_id is None else _show(namespace, call_id)
+
+
+def _show(namespace: argparse.Namespace, call_id: str) -> int:
+    with open_queries(namespace) as queries:
+        if queries is None:
+            return 0
+        found = queries.call(call_id)
+    if found is None:
+        raise StoreError(f"no call has an id that begins with {call_id}; see heron-otel calls")
+    call, messages = found
+    if namespace.format == "json":
+        print_json([{**call, "messages": list[Json](messages)}])
+        return 0
+    _print_call(call)
+    for position, message in enumerate(messages, start=1):
+        _print_message(f"{position}/{len(messages)}", message)
+    return 0
+
+
+def _print_call(call: Record) -> None:
+    facts = (
+        ("call", call["call_id"]),
+        ("turn", call["trace_id"]),
+        ("session", call["session_id"]),
+        ("started", call["started_at"]),
+        ("model", _model(call)),
+        ("server", f"{call['server_address']}:{call['server_port']} ({call['wire_api']})"),
+        ("tokens", f"{number(call['input_tokens'])} in, {number(call['output_tokens'])} out"),
+        (
+            "time",
+            f"{seconds(call['duration_s'])}, first token {seconds(call['time_to_first_token_s'])}",
+        ),
+        ("result", f"{_result(call) or '-'} (HTTP {call['http_status'] or '-'})"),
+        ("error", call["error_message"]),
+    )
+    for name, value in facts:
+        if value:
+            print(f"{name:8} {plain(str(value))}")
+
+
+def _print_message(position: str, message: Record) -> None:
+    body = message["body"]
+    role = body.get("role") if isinstance(body, dict) else None
+    title = " ".join(str(part) for part in (message["direction"], role) if part)
+    print(f"\n--- {position} {plain(title)} ---")
+    parts: Json = body.get("parts") if isinstance(body, dict) else body
+    if body is None:
+        print("(not in the store any more)")
+    elif isinstance(parts, list):
+        for part in parts:
+            print(safe(_part_text(part)))
+    else:
+        print(safe(parts if isinstance(parts, str) else _json(parts)))
+
+
+def _part_text(part: Json) -> str:
+    """Return the text of a text part, the JSON of any other."""
+    if isinstance(part, dict) and part.get("type") == "text":
+        content = part.get("content")
+        if isinstance(content, str):
+            return content
+    return _json(part)
+
+
+def _json(value: Json) -> str:
+    return msgspec.json.encode(value).decode()

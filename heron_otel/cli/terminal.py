@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text for people: widths, numbers, moments, and captured text made harmless."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TextIO
+
+from rich.console import Console
+
+from heron_otel.records.wire import Json
+
+PIPE_COLUMNS = 100  # when standard output is no terminal and COLUMNS is not set
+
+# Control characters move cursors, set titles and worse; captured text is not ours.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+_BLANKS = re.compile(r"\s+")
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """Return a console for ``stream``, standard output by default."""
+    out = stream or sys.stdout
+    fixed = not out.isatty() and "COLUMNS" not in os.environ
+    return Console(
+        file=out, width=PIPE_COLUMNS if fixed else None, highlight=False, emoji=False, markup=False
+    )
+
+
+def plain(text: str) -> str:
+    """Return ``text`` on one line without control characters."""
+    return _BLANKS.sub(" ", safe(text)).strip()
+
+
+def safe(text: str) -> str:
+    """Return ``text`` with control characters (line ends and tabs stay) as U+FFFD."""
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def number(value: Json) -> str:
+    """Return a count with thousands separators, ``-`` when it is unknown."""
+    return f"{value:,}" if isinstance(value, int) else "-"
+
+
+def compact(value: Json) -> str:
+    """Return a count in at most 5 characters: ``812``, ``12.3k``, ``4.1M``; ``-`` when unknown."""
+    if not isinstance(value, int):
+        return "-"
+    if value < 1000:
+        return str(value)
+    size = float(value)
+    for unit in ("k", "M", "G", "T"):
+        size /= 1000
+        if size < 999.5:
+            return f"{size:.0f}{unit}" if size >= 99.95 else f"{size:.1f}{unit}"
+    return f"{size:.0f}T"
+
+
+def seconds(value: Json) -> str:
+    """Return a length of time such as ``350 ms``, ``4.2 s``, ``3 m 05 s``; ``-`` when unknown."""
+    if not isinstance(value, int | float):
+        return "-"
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} m"
+
+
+def moment(value: Json) -> str:
+    """Return the date and time of a record, to the second, UTC."""
+    return str(value)[:19].replace("T", " ") if value else "-"
+
+
+def short(value: Json, length: int = 8) -> str:
+    """Return the beginning of an id, enough to name it on the command line."""
+    return str(value)[:length] if value else "-"
+
+
+def word(value: Json) -> str:
+    """Return a text, ``-`` when there is none."""
+    return str(value) if value else "-"
