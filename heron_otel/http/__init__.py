@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""http."""
+"""HTTP exchanges out of the batches of the native core."""
