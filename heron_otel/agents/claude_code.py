@@ -198,7 +198,7 @@ def _prompt(
             return (False if results else None), [], None
         if not (texts or media) or (results and not interrupted):
             return False, [], None
-        return True, texts, f"{len(view.request.messages) - position}-{last.digest}"
+        return True, texts, f"{view.tail_index(position)}-{last.digest}"
     return None, [], None
 
 

@@ -134,7 +134,7 @@ def _prompt(
             return False, None, None
         if media and _follows_results(tail[position + 1 :]):
             return False, None, None
-        digest = f"{len(view.request.messages) - position}-{last.digest}"
+        digest = f"{view.tail_index(position)}-{last.digest}"
         return True, "\n".join(texts) or None, digest
     return None, None, None
 

@@ -101,6 +101,10 @@ class CallView:
         self._tail = found
         return found
 
+    def tail_index(self, position: int) -> int:
+        """Return the index in the request of the wire item at ``position`` of the tail."""
+        return len(self.request.messages) - 1 - self._prefill - position
+
     def has_assistant(self) -> bool:
         """Return whether an assistant item comes before the tail: the call has a history."""
         return len(self.tail()) + self._prefill < len(self.request.messages)

@@ -17,11 +17,12 @@ from heron_otel.records.agents import AgentCall, AgentCallStarted, CallRole
 class Waiting:
     """An ended call that has not settled. Ordered by start, then key."""
 
-    __slots__ = ("due_ns", "position", "record", "role", "size")
+    __slots__ = ("due_ns", "facts", "position", "record", "role", "size")
 
     def __init__(self, record: AgentCall, grace_ns: int) -> None:
         call = record.call
         self.record = record
+        self.facts = record.facts
         self.role = record.facts.role
         self.position = (call.timing.started_at_ns, call.key)
         self.due_ns = call.timing.ended_at_ns + grace_ns
@@ -43,12 +44,12 @@ def content_size(record: AgentCall) -> int:
 class InFlight:
     """A call whose request was seen and whose end was not."""
 
-    __slots__ = ("position", "role", "user_start")
+    __slots__ = ("facts", "position", "role")
 
     def __init__(self, record: AgentCallStarted) -> None:
+        self.facts = record.facts
         self.position = (record.started.started_at_ns, record.started.key)
         self.role = record.facts.role
-        self.user_start = record.facts.user_start
 
 
 class StartOrder:

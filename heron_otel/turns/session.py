@@ -85,7 +85,7 @@ class Session:
         if self.order.in_flight and self._in_flight_deadline_ns() <= now_ns:
             self.forget_in_flight(next(iter(self.order.in_flight)))
             self._counters["in_flight_lost"] += 1
-            records.extend(self._close_finished())
+            records.extend(self._close_finished(now_ns))
         if (
             self.is_open()
             and not self.order.in_flight
@@ -117,7 +117,7 @@ class Session:
                 for attempt in self._ledger.attempts_before(record):
                     records.extend(self._place_main(attempt))
                 records.extend(self._place_main(record))
-        records.extend(self._close_finished())
+        records.extend(self._close_finished(waiting.due_ns))
         turn = self.open
         if turn is not None and any(
             isinstance(each, PlacedCall) and each.turn is turn.key and not each.late
@@ -152,7 +152,7 @@ class Session:
             taken = self._place_inferred_subagent(turn, record)
             if taken is not None:
                 return taken
-            if not facts.user_start or self._repeats_prompt(turn, record):
+            if not facts.user_start or turn.is_asked_again(record.facts):
                 return self._add_main(turn, record)
             if started_at_ns >= turn.last_main_at_ns:
                 return [*self._leave_open(), *self._open(record)]
@@ -165,14 +165,6 @@ class Session:
             if not self._closed and not self.draining:
                 return self._outside(record, "orphan_calls")
         return self._late(record)
-
-    @staticmethod
-    def _repeats_prompt(turn: OpenTurn, record: AgentCall) -> bool:
-        """Return whether a call with a prompt asks again what the open turn asks."""
-        if turn.main.attempt_before(record) is not None:
-            return True
-        digest = record.facts.user_digest
-        return turn.was_cut_short and digest is not None and digest == turn.prompt_digest
 
     def _open(self, record: AgentCall) -> list[TurnRecord]:
         source, agent_name, session_id = self.key
@@ -226,7 +218,7 @@ class Session:
             for run in agents.runs:
                 if run.id is None and (
                     run.thread.tools.has(facts.tool_results)
-                    or run.thread.attempt_before(record) is not None
+                    or run.thread.attempt_before(facts) is not None
                 ):
                     return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
         return None
@@ -310,28 +302,39 @@ class Session:
         self.draining.append(turn)
         return records
 
-    def _close_finished(self) -> list[TurnRecord]:
+    def _close_finished(self, now_ns: int) -> list[TurnRecord]:
         """Close the turns that nothing can be added to any more."""
         turn = self.open
         records: list[TurnRecord] = []
         if turn is None and not self.draining:
             return records
-        subagent_waits = False
+        side_call_waits = subagent_waits = False
         next_main: Waiting | InFlight | None = None
         for pending in self.order.pending():
-            if pending.role is CallRole.SUBAGENT:
-                subagent_waits = True
-            elif pending.role is CallRole.MAIN and (
-                next_main is None or pending.position < next_main.position
-            ):
-                next_main = pending
+            match pending.role:
+                case CallRole.MAIN:
+                    if next_main is None or pending.position < next_main.position:
+                        next_main = pending
+                case CallRole.SUBAGENT:
+                    subagent_waits = True
+                case _:
+                    # Half a grace, so that it does not matter how late its record came.
+                    side_call_waits = side_call_waits or (
+                        isinstance(pending, Waiting)
+                        and pending.due_ns <= now_ns + self._limits.grace_ns // 2
+                    )
         if not subagent_waits:
             for draining in [each for each in self.draining if not each.subagents.unfinished()]:
                 self.draining.remove(draining)
                 records.extend(self._close(draining))
-        if turn is None or not turn.terminal or subagent_waits or turn.subagents.unfinished():
-            return records
-        if next_main is not None and not _user_start(next_main):
+        if (
+            turn is None
+            or not turn.terminal
+            or side_call_waits
+            or subagent_waits
+            or turn.subagents.unfinished()
+            or (next_main is not None and turn.may_go_on_with(next_main.facts))
+        ):
             return records
         records.extend(self._close_open())
         return records
@@ -346,9 +349,3 @@ class Session:
         self._counters["turns"] += 1
         self._counters["tools_limit"] += turn.tools_given_up()
         return turn.close()
-
-
-def _user_start(pending: Waiting | InFlight) -> bool:
-    if isinstance(pending, Waiting):
-        return pending.record.facts.user_start is True
-    return pending.user_start is True

@@ -192,6 +192,12 @@ class Subagents:
             self._by_id[run.id] = run
         return run
 
+    def in_order(self) -> list[Subagent]:
+        """Return the sub-agents in the order of their starts."""
+        if len(self.runs) < 2:
+            return self.runs
+        return sorted(self.runs, key=lambda run: (run.started_at_ns, run.key))
+
     def unfinished(self) -> bool:
         """Return whether a sub-agent still works or its end was not reported."""
         return any(not run.is_finished() for run in self.runs)
@@ -202,7 +208,7 @@ class Subagents:
 
     def names(self) -> tuple[str, ...]:
         """Return the names, or ids where the name is not known, ordered and unique."""
-        words = (run.name or run.id for run in self.runs)
+        words = (run.name or run.id for run in self.in_order())
         return tuple(dict.fromkeys(word for word in words if word))[: self._limits.max_names]
 
     def _spawn_of(self, tool_id: str | None) -> Spawn | None:

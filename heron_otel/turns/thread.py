@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from heron_otel.records.agents import AgentCall
+from heron_otel.records.agents import AgentCall, AgentFacts
 from heron_otel.records.turns import TurnKey
 from heron_otel.records.wire import LlmCall
 from heron_otel.turns.limits import TurnLimits
@@ -28,9 +28,8 @@ class Failure:
         self.request_digest = record.facts.request_digest
         self.user_digest = record.facts.user_digest
 
-    def is_repeated_by(self, record: AgentCall) -> bool:
-        """Return whether ``record`` asks the same again."""
-        facts = record.facts
+    def is_repeated_by(self, facts: AgentFacts) -> bool:
+        """Return whether a call asks the same again."""
         if self.request_digest is not None and facts.request_digest == self.request_digest:
             return True
         return self.user_digest is not None and facts.user_digest == self.user_digest
@@ -45,7 +44,7 @@ class Thread:
         self.tools = ToolRuns(turn, subagent, limits.max_pending_tools)
         self.failure: Failure | None = None
 
-    def attempt_before(self, record: AgentCall) -> str | None:
-        """Return the key of the failed attempt that ``record`` repeats, or None."""
+    def attempt_before(self, facts: AgentFacts) -> str | None:
+        """Return the key of the failed attempt that a call repeats, or None."""
         failure = self.failure
-        return failure.key if failure is not None and failure.is_repeated_by(record) else None
+        return failure.key if failure is not None and failure.is_repeated_by(facts) else None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from heron_otel.records.agents import AgentCall
+from heron_otel.records.agents import AgentCall, AgentFacts
 from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.turns import (
     AgentTurn,
@@ -52,6 +52,7 @@ class OpenTurn:
         "_limits",
         "_models",
         "_previous",
+        "_prompt_digest",
         "_stop_reason",
         "_tool_calls",
         "_usage",
@@ -61,7 +62,6 @@ class OpenTurn:
         "key",
         "last_main_at_ns",
         "main",
-        "prompt_digest",
         "started_at_ns",
         "subagents",
         "terminal",
@@ -75,7 +75,7 @@ class OpenTurn:
         self.last_main_at_ns = self.started_at_ns
         self.calls = 0
         self.terminal = False
-        self.prompt_digest = opening.facts.user_digest
+        self._prompt_digest = opening.facts.user_digest
         self.main = Thread(key, None, limits)
         self.subagents = Subagents(key, limits)
         self._limits = limits
@@ -134,10 +134,20 @@ class OpenTurn:
             run = self.subagents.by_id(record.facts.subagent_id)
         return [self._placed(record, run, None)]
 
-    @property
-    def was_cut_short(self) -> bool:
-        """Return whether the last answer hit a length limit and may be asked to go on."""
-        return self._finish_reasons[:1] == ("length",)
+    def is_asked_again(self, facts: AgentFacts) -> bool:
+        """Return whether a call with a prompt asks what this turn asks and has not answered."""
+        if self.main.failure is not None and self.main.failure.is_repeated_by(facts):
+            return True
+        is_answered = self.terminal and self._finish_reasons[:1] != ("length",)
+        return (
+            not is_answered
+            and facts.user_digest is not None
+            and (facts.user_digest == self._prompt_digest)
+        )
+
+    def may_go_on_with(self, facts: AgentFacts) -> bool:
+        """Return whether a later main call can belong to this turn."""
+        return facts.user_start is not True or self.is_asked_again(facts)
 
     def progress(self) -> TurnProgress:
         """Return the turn as it stands."""
@@ -148,9 +158,10 @@ class OpenTurn:
         records: list[TurnRecord] = []
         end = self._ended_at_ns
         records.extend(self.main.tools.close(end))
-        for run in self.subagents.runs:
+        runs = self.subagents.in_order()
+        for run in runs:
             records.extend(run.thread.tools.close(end))
-        records.extend(run.record(self.key) for run in self.subagents.runs)
+        records.extend(run.record(self.key) for run in runs)
         status = TurnStatus.COMPLETE if self.terminal else self._last_status
         records.append(self._turn(status, None if self.terminal else self._error_type))
         return records
@@ -162,7 +173,7 @@ class OpenTurn:
 
     def _add(self, record: AgentCall, thread: Thread, run: Subagent | None) -> list[TurnRecord]:
         call, facts = record.call, record.facts
-        records: list[TurnRecord] = [self._placed(record, run, thread.attempt_before(record))]
+        records: list[TurnRecord] = [self._placed(record, run, thread.attempt_before(facts))]
         if facts.tool_results:
             finished = thread.tools.answer(facts.tool_results, call.timing.started_at_ns)
             records.extend(finished)

@@ -13,7 +13,7 @@ from heron_otel.agents.stage import AgentCalls
 from heron_otel.agents.view import CallView
 from heron_otel.records.agents import AgentCall, AgentFacts, CallRole
 from heron_otel.records.wire import LlmCall
-from tests.support.calls import (
+from tests.support.agent_calls import (
     CLAUDE,
     IMAGE,
     announced,

@@ -10,7 +10,7 @@ import pytest
 from heron_otel.agents.stage import AgentCalls
 from heron_otel.records.agents import AgentCall, AgentFacts, CallRole, canonical_tool_id
 from heron_otel.records.wire import LlmCall
-from tests.support.calls import (
+from tests.support.agent_calls import (
     IMAGE,
     announced,
     asks,

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tool calls joined with their results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from heron_otel.records.wire import LlmCall
+from tests.support.agent_calls import (
+    CLAUDE,
+    SECOND,
+    START,
+    asks,
+    assistant,
+    call,
+    results,
+    tool_use,
+    user,
+)
+from tests.support.turns import Turns, run
+
+
+def claude(items: Any, start: float, **more: Any) -> LlmCall:
+    return call(items, start, headers=CLAUDE, **more)
+
+
+def answered(*tools: Any, echoed: tuple[tuple[str | None, str], ...], **more: Any) -> Turns:
+    """Return a turn in which ``tools`` are asked for and ``echoed`` comes back."""
+    history = assistant(*(tool_use(each.id, each.name, **each.arguments) for each in tools))
+    return run(
+        [
+            claude([user("go")], 0.0, tools=tools),
+            claude([user("go"), history, results(*echoed, **more)], 2.0, text="done"),
+        ]
+    )
+
+
+@pytest.mark.case(114)
+def test_parallel_results_in_another_order_join_by_id() -> None:
+    one, two = asks("toolu_one", cmd="a"), asks("toolu_two", cmd="b")
+    out = answered(one, two, echoed=(("toolu_two", "2"), ("toolu_one", "1")))
+    joined = {each.tool_call.id: each.result.result for each in out.tools if each.result}
+    assert joined == {"toolu_one": "1", "toolu_two": "2"}
+    assert len({each.key for each in out.tools}) == 2
+    assert out.turns[0].tool_calls == 2
+
+
+@pytest.mark.case(104)
+def test_result_with_a_stripped_id_joins() -> None:
+    out = answered(asks("call_d9AbCdEf"), echoed=(("calld9AbCdEf", "x"),))
+    assert [each.result is not None for each in out.tools] == [True]
+
+
+def test_calls_without_ids_join_by_name_and_order() -> None:
+    one, two = asks(None, "ls"), asks(None, "cat")
+    out = answered(one, two, echoed=((None, "first"), (None, "second")))
+    joined = [(each.tool_call.name, each.result.result) for each in out.tools if each.result]
+    assert joined == [("ls", "first"), ("cat", "second")]
+
+
+def test_result_of_an_unknown_call_makes_no_tool_run() -> None:
+    out = answered(asks("toolu_one"), echoed=(("toolu_other", "x"),))
+    assert [each.result for each in out.tools] == [None]
+
+
+def test_error_mark_is_kept() -> None:
+    out = answered(asks("toolu_one"), echoed=(("toolu_one", "x"),), is_error=True)
+    (tool,) = out.tools
+    assert tool.result is not None
+    assert tool.result.is_error is True
+
+
+def test_tool_starts_when_its_block_closed() -> None:
+    closed_at_ns = START + SECOND // 4
+    tool = msgspec.structs.replace(asks("toolu_one"), completed_at_ns=closed_at_ns)
+    out = answered(tool, echoed=(("toolu_one", "x"),))
+    assert (out.tools[0].started_at_ns, out.tools[0].ended_at_ns) == (
+        closed_at_ns,
+        START + 2 * SECOND,
+    )
+
+
+def test_id_that_comes_again_ends_the_run_before_it() -> None:
+    history = [user("go"), assistant(tool_use("fn:0")), user("<system-reminder>go on")]
+    out = run(
+        [
+            claude([user("go")], 0.0, tools=[asks("fn:0", n=1)]),
+            claude(history, 2.0, tools=[asks("fn:0", n=2)]),
+            claude([*history, assistant(tool_use("fn:0")), results(("fn:0", "x"))], 4.0, text="d"),
+        ]
+    )
+    found = [(each.tool_call.arguments, each.result is not None) for each in out.tools]
+    assert found == [({"n": 1}, False), ({"n": 2}, True)]
+
+
+@pytest.mark.parametrize(
+    ("commands", "repeats"), [("a", 1), ("aab", 2), ("abab", 1), ("abbbba", 4), ("aaa", 3)]
+)
+def test_loop_repeats_is_the_longest_run_of_one_call(commands: str, repeats: int) -> None:
+    calls = [
+        claude([user("go"), *[assistant("x")] * index], float(index) * 2,
+               tools=[asks(f"toolu_{index}", cmd=command, z=1)])
+        for index, command in enumerate(commands)
+    ]  # fmt: skip
+    turn = run([calls[0], *continued(calls)]).turns[0]
+    assert turn.loop_repeats == repeats
+
+
+def continued(calls: list[LlmCall]) -> list[LlmCall]:
+    """Return all calls but the first, each with the result of the call before it."""
+    made = []
+    for index, each in enumerate(calls[1:], 1):
+        tool_id = f"toolu_{index - 1}"
+        items = [user("go"), assistant(tool_use(tool_id)), results((tool_id, "x"))]
+        assert each.response is not None
+        made.append(claude(items, float(index) * 2, tools=each.response.tool_calls))
+    return made
+
+
+def test_argument_order_does_not_hide_a_repeat() -> None:
+    one = asks("toolu_0", a=1, b=2)
+    two = asks("toolu_1", b=2, a=1)
+    out = answered(one, two, echoed=(("toolu_0", "x"), ("toolu_1", "y")))
+    assert out.turns[0].loop_repeats == 2
+
+
+def test_turn_without_tools_has_no_repeats() -> None:
+    assert run([claude([user("go")], 0.0, text="x")]).turns[0].loop_repeats == 0
