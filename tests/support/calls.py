@@ -1,223 +1,123 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LLM calls made by hand, for tests of the stages after ``wire/``."""
+"""Feeds exchanges to ``wire/`` and builds the events of the two chat APIs."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-import msgspec
+from heron_otel.records.http import HttpExchange
+from heron_otel.records.wire import LlmCall
+from heron_otel.wire.calls import WireCalls
 
-from heron_otel.records.http import ExchangeEnd, HttpExchange, HttpRequest, HttpResponse
-from heron_otel.records.wire import (
-    CallError,
-    CallTiming,
-    Json,
-    LlmCall,
-    LlmCallStarted,
-    LlmRequest,
-    LlmResponse,
-    Message,
-    ToolCall,
-    Usage,
-)
+SOURCE = "pcap/test"
 
-SECOND = 1_000_000_000
-START = 1_700_000_000 * SECOND  # moments in tests are seconds after this
-
-Part = dict[str, Json]
-Item = tuple[Message, ...]
-
-
-def message(role: str, *parts: str | Part) -> Message:
-    """Return a message; a string is a text part."""
-    made: list[Part] = [
-        {"type": "text", "content": part} if isinstance(part, str) else part for part in parts
-    ]
-    text = msgspec.json.encode({"role": role, "parts": made})
-    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
-    return Message(role=role, parts=tuple(made), json=text, digest=digest)
-
-
-def user(*parts: str | Part) -> Item:
-    """Return a user item."""
-    return (message("user", *parts),)
-
-
-def assistant(*parts: str | Part) -> Item:
-    """Return an assistant item."""
-    return (message("assistant", *parts),)
-
-
-def system(*parts: str | Part) -> Item:
-    """Return a system item inside the messages."""
-    return (message("system", *parts),)
-
-
-def tool_use(tool_id: str | None, name: str = "Bash", **arguments: Json) -> Part:
-    """Return a tool call part of an assistant item."""
-    return {"type": "tool_call", "id": tool_id, "name": name, "arguments": arguments}
-
-
-def results(*pairs: tuple[str | None, str], is_error: bool | None = None, text: str = "") -> Item:
-    """Return one item with tool results, and ``text`` of the user behind them if given."""
-    parts: list[Part] = []
-    for tool_id, result in pairs:
-        part: Part = {"type": "tool_call_response", "id": tool_id, "response": result}
-        if is_error is not None:
-            part["is_error"] = is_error
-        parts.append(part)
-    made = (message("tool", *parts),)
-    return (*made, message("user", text)) if text else made
-
-
-IMAGE: Part = {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "aGk="}
-
-
-class ItemList:
-    """A ``MessageList`` in memory that notes which items were read."""
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._items = tuple(items)
-        self.read: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def at(self, index: int) -> Item:
-        self.read.add(index % len(self._items))
-        return self._items[index]
-
-    def raw(self, index: int) -> bytes:
-        return b"[" + b",".join(each.json for each in self._items[index]) + b"]"
-
-    def __iter__(self) -> Iterator[Message]:
-        for item in self._items:
-            yield from item
-
-
-def call(
-    items: Sequence[Item],
-    start: float = 0.0,
-    end: float | None = None,
-    *,
-    text: str = "",
-    tools: Sequence[ToolCall] = (),
-    stop: str | None = "end_turn",
-    finish: str | None = None,
-    status: int | None = 200,
-    error: str | None = None,
-    exchange_end: ExchangeEnd = ExchangeEnd.COMPLETE,
-    headers: Mapping[str, str] = {},
-    offered: Sequence[str] | None = ("Bash",),
-    system_texts: Sequence[str] = (),
-    parameters: Mapping[str, Json] = {},
-    metadata: Mapping[str, Json] = {},
-    model: str = "model-1",
-    response_model: str | None = None,
-    usage: Usage | None = None,
-    wire_api: str = "anthropic-messages",
-    operation: str = "chat",
-    source: str = "pcap/test",
-    client: str = "10.0.0.1",
-    arrival: float | None = None,
-    name: str = "",
-) -> LlmCall:
-    """Return a call from ``start`` to ``end`` seconds; tool calls make it stop for tools.
-
-    ``status`` None means that no response byte came. ``arrival`` is when its record is made.
-    """
-    end = start + 0.5 if end is None else end
-    started, ended = (START + round(moment * SECOND) for moment in (start, end))
-    if tools:
-        stop, finish = "tool_use", "tool_call"
-    failed = error is not None or status is None or status >= 400
-    fields = tuple(word for pair in headers.items() for word in pair)
-    messages = ItemList(items)
-    content = b"\n".join(messages.raw(index) for index in range(len(items)))
-    response = http_response = None
-    if status is not None:
-        http_response = HttpResponse(
-            status, "1.1", (), b"", 0, 0, 0, 0, started, started, started, ended, 0, (), b""
-        )
-    if status is not None and status < 400:
-        response = LlmResponse(
-            model=response_model,
-            text=text,
-            tool_calls=tuple(tools),
-            stop_reasons=() if stop is None or failed else (stop,),
-            finish_reasons=() if stop is None or failed else (finish or "stop",),
-            usage=usage,
-        )
-    emitted = ended if arrival is None else START + round(arrival * SECOND)
-    key = hashlib.blake2b(f"{name} {start} {source}".encode(), digest_size=16).hexdigest()
-    return LlmCall(
-        key=key,
-        wire_api=wire_api,
-        operation=operation,
-        provider="anthropic",
-        exchange=HttpExchange(
-            1, 0, 1, emitted, client, 40000, "10.0.0.2", 443, 1, exchange_end,
-            HttpRequest(
-                "POST", "/v1/messages", "1.1", fields, content, len(content), len(content), 0, 0,
-                started, started, started,
-            ),
-            http_response,
-        ),
-        source=source,
-        request=LlmRequest(
-            model=model,
-            stream=True,
-            messages=messages,
-            system_instructions=tuple({"type": "text", "content": each} for each in system_texts),
-            tools=None if offered is None else tuple({"name": each} for each in offered),
-            tool_names=tuple(offered or ()),
-            parameters=parameters,
-            metadata=metadata,
-        ),
-        response=response,
-        timing=CallTiming(
-            started_at_ns=started, request_ended_at_ns=started, first_byte_at_ns=None,
-            first_token_at_ns=None, last_token_at_ns=None, ended_at_ns=ended,
-        ),
-        error=CallError(type=error or str(status)) if failed else None,
-        complete=not failed and exchange_end is ExchangeEnd.COMPLETE,
-    )  # fmt: skip
-
-
-def announced(of: LlmCall, arrival: float) -> LlmCallStarted:
-    """Return the announcement of a call, made ``arrival`` seconds after ``START``."""
-    exchange = of.exchange
-    assert exchange.request is not None
-    return LlmCallStarted(
-        key=of.key,
-        wire_api=of.wire_api,
-        operation=of.operation,
-        provider=of.provider,
-        source=of.source,
-        emitted_at_ns=START + round(arrival * SECOND),
-        started_at_ns=of.timing.started_at_ns,
-        request=of.request,
-        fields=exchange.request.fields,
-        client_address=exchange.client_address,
-        client_port=exchange.client_port,
-        server_address=exchange.server_address,
-        server_port=exchange.server_port,
-    )
-
-
-def asks(tool_id: str | None, name: str = "Bash", **arguments: Json) -> ToolCall:
-    """Return a tool call of a response."""
-    return ToolCall(
-        id=tool_id,
-        name=name,
-        arguments=arguments,
-        arguments_bytes=len(msgspec.json.encode(arguments)),
-    )
-
-
-CLAUDE = {
-    "user-agent": "claude-cli/2.1.330 (external, cli)",
-    "x-claude-code-session-id": "11111111-2222-4333-8444-555555555555",
+CHAT_REQUEST: dict[str, object] = {
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": "Say hello."}],
+    "stream": True,
 }
-"""Request fields of a Claude Code session."""
+MESSAGES_REQUEST: dict[str, object] = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 1024,
+    "messages": [{"role": "user", "content": "Say hello."}],
+    "stream": True,
+}
+
+
+def call_of(exchange: HttpExchange, wire: WireCalls | None = None) -> LlmCall:
+    """Return the one call that ``exchange`` is."""
+    records = [*(wire or WireCalls(SOURCE)).feed(exchange)]
+    assert len(records) == 1
+    assert isinstance(records[0], LlmCall)
+    return records[0]
+
+
+def is_ignored(exchange: HttpExchange) -> bool:
+    """Return whether ``exchange`` gives no record at all."""
+    return not [*WireCalls(SOURCE).feed(exchange)]
+
+
+def chunk(
+    delta: Mapping[str, object] | None = None,
+    finish: str | None = None,
+    *,
+    index: int = 0,
+    **members: object,
+) -> dict[str, object]:
+    """Return a Chat Completions chunk with one choice."""
+    choice = {"index": index, "delta": delta or {}, "finish_reason": finish}
+    return {
+        "id": "chatcmpl-123",
+        "object": "chat.completion.chunk",
+        "created": 1790000000,
+        "model": "gpt-4o-2024-08-06",
+        "choices": [choice],
+        **members,
+    }
+
+
+def tool_delta(index: int, arguments: str, **members: object) -> dict[str, object]:
+    """Return the delta of one tool call; ``members`` are ``id`` and ``name``."""
+    function: dict[str, object] = {"arguments": arguments}
+    call: dict[str, object] = {"index": index}
+    if "id" in members:
+        call["id"] = members["id"]
+        call["type"] = "function"
+    if "name" in members:
+        function["name"] = members["name"]
+    call["function"] = function
+    return {"tool_calls": [call]}
+
+
+def message_start(**usage: object) -> dict[str, object]:
+    """Return an Anthropic ``message_start`` event."""
+    message = {
+        "id": "msg_123",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5-20250929",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage or {"input_tokens": 10, "output_tokens": 1},
+    }
+    return {"type": "message_start", "message": message}
+
+
+def block(
+    index: int, start: Mapping[str, object], deltas: Iterable[Mapping[str, object]]
+) -> list[dict[str, object]]:
+    """Return the events of one content block."""
+    return [
+        {"type": "content_block_start", "index": index, "content_block": start},
+        *(delta_event(index, delta) for delta in deltas),
+        {"type": "content_block_stop", "index": index},
+    ]
+
+
+def delta_event(index: int, delta: Mapping[str, object]) -> dict[str, object]:
+    """Return one ``content_block_delta`` event."""
+    return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+def text_block(index: int, *pieces: str) -> list[dict[str, object]]:
+    """Return the events of a text block."""
+    deltas = [{"type": "text_delta", "text": piece} for piece in pieces]
+    return block(index, {"type": "text", "text": ""}, deltas)
+
+
+def tool_block(
+    index: int, id: str, name: str, *pieces: str, kind: str = "tool_use"
+) -> list[dict[str, object]]:
+    """Return the events of a tool use block."""
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+    return block(index, {"type": kind, "id": id, "name": name, "input": {}}, deltas)
+
+
+def message_end(reason: str = "end_turn", **usage: object) -> list[dict[str, object]]:
+    """Return the last two events of a message."""
+    delta = {"stop_reason": reason, "stop_sequence": None}
+    return [
+        {"type": "message_delta", "delta": delta, "usage": usage or {"output_tokens": 5}},
+        {"type": "message_stop"},
+    ]
