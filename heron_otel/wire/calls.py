@@ -208,7 +208,9 @@ class WireCalls:
         provider = asked.provider or answer.provider
         made = None
         if response is not None:
-            made = _response(api, asked.request, answer, is_cut=is_cut, error=error)
+            if 200 <= response.status_code < 300:
+                _estimate(asked.request, answer, is_broken=is_cut or error is not None)
+            made = _response(api, answer, is_failed=error is not None)
             provider = provider or provider_of_response(response)
         return LlmCall(
             key=asked.key,
@@ -272,17 +274,26 @@ def _is_cut(exchange: HttpExchange, answer: Answer) -> bool:
     return bool(response.flags & _INCOMPLETE)
 
 
-def _response(
-    api: WireApi, request: LlmRequest, answer: Answer, *, is_cut: bool, error: CallError | None
-) -> LlmResponse:
+def _estimate(request: LlmRequest, answer: Answer, *, is_broken: bool) -> None:
+    """Guess token counts that are missing, or that stand for less than was written."""
     usage = answer.usage
+    if not answer.choices:
+        return
+    if (
+        usage is None
+        or (is_broken and not answer.usage_is_final)
+        or usage.input_tokens is None
+        or usage.output_tokens is None
+    ):
+        written = sum(choice.content_bytes for choice in answer.choices)
+        answer.usage = estimate_usage(request, written, usage)
+
+
+def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
     choices = answer.choices
-    if choices and _lacks_counts(answer, is_broken=is_cut or error is not None):
-        written = sum(choice.content_bytes for choice in choices)
-        usage = estimate_usage(request, written, usage)
     reasons = tuple(choice.stop_reason for choice in choices)
     finish_reasons: tuple[str, ...] = ()
-    if error is not None or any(reasons):
+    if is_failed or any(reasons):
         finish_reasons = tuple(
             "error" if reason is None else api.finish_reasons.get(reason, reason)
             for reason in reasons
@@ -295,7 +306,7 @@ def _response(
         tool_calls=tuple(choices[0].tool_calls) if choices else (),
         stop_reasons=reasons,
         finish_reasons=finish_reasons,
-        usage=usage,
+        usage=answer.usage,
         metadata=answer.metadata,
     )
 
@@ -307,14 +318,6 @@ def call_key(record: HttpRecord, request: HttpRequest) -> str:
         f"|{record.server_port}|{record.request_seq}|{request.started_at_ns}"
     )
     return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-
-
-def _lacks_counts(answer: Answer, *, is_broken: bool) -> bool:
-    """Return whether token counts are missing, or stand for less than was written."""
-    usage = answer.usage
-    if usage is None or (is_broken and not answer.usage_is_final):
-        return True
-    return usage.input_tokens is None or usage.output_tokens is None
 
 
 def _is_damaged(request: HttpRequest, response: HttpResponse | None) -> bool:
