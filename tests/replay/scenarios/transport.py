@@ -92,7 +92,7 @@ FRAMINGS = (
     Delivery(event_names="message"),
 )
 UNNAMED = Delivery(event_names="none")
-SLOW = Delivery(head_delay_s=0.01, first_token_delay_s=0.35, gap_s=0.01)
+SLOW = Delivery(head_delay_s=0.01, first_token_delay_s=0.8, gap_s=0.01)
 
 
 def framing_script() -> Script:
@@ -163,7 +163,7 @@ SCENARIOS = (
         name="stream-framings",
         about="Streams with CRLF, in writes of 7 bytes, with Content-Length, ended by close, with "
         "comments, with event names where there should be none and without where there should "
-        "be some, and with a first token 0.35 s after the response head; "
+        "be some, and with a first token 0.8 s after the response head; "
         "in a gzip-compressed capture.",
         script=framing_script,
         drive=framing_drive,
