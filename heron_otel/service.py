@@ -40,14 +40,22 @@ class Service:
     """The components of one configuration, from receivers to exporters.
 
     ``block`` makes the pipeline wait for exporters whose queue is full: right for files, wrong
-    for live traffic. Nothing runs before ``start``.
+    for live traffic. ``on_unreadable(source, error)`` is told what cannot be read, instead of the
+    log. Nothing runs before ``start``.
     """
 
     def __init__(
-        self, config: Config, registry: Registry, health: Health, *, block: bool | None = None
+        self,
+        config: Config,
+        registry: Registry,
+        health: Health,
+        *,
+        block: bool | None = None,
+        on_unreadable: Callable[[str, Exception], None] | None = None,
     ) -> None:
         self._config = config
         self._health = health
+        self._on_unreadable = on_unreadable or _log_unreadable
         pipelines = config.service.pipelines.values()
         self._senders: dict[str, Sender] = {}
         for name in _used(pipelines, "exporters"):
@@ -134,9 +142,27 @@ class Service:
             self._health.forget(component)
         return leftovers
 
-    def receiver(self, name: str) -> Receiver:
-        """Return a running receiver by its id."""
-        return self._receivers[name]
+    def progress(self, source: str) -> tuple[int, int | None]:
+        """Return how many bytes a receiver has read, and of how many; None: not known."""
+        return self._receivers[source].progress()
+
+    def lost_spans(self) -> dict[str, int]:
+        """Return how many spans each exporter refused or gave up; none: it is left out."""
+        lost: dict[str, int] = {}
+        for name, sender in self._senders.items():
+            count = sum(
+                value
+                for key, value in flat(sender.counters()).items()
+                if key.startswith("dropped_spans")
+            )
+            if count:
+                lost[name] = count
+        return lost
+
+    @property
+    def span_times(self) -> tuple[int, int] | None:
+        """Return the earliest and the latest start of all spans so far; None: no spans."""
+        return self._hub.span_times
 
     def health(self) -> Mapping[str, ComponentHealth]:
         """Return the status of every component; an exporter that cannot deliver is not healthy."""
@@ -197,8 +223,12 @@ class Service:
         self._health.fail(f"stages/{stage}", what)
 
     def _unreadable(self, source: str, error: Exception) -> None:
-        log.error("input cannot be read", receiver=source, error=str(error))
+        self._on_unreadable(source, error)
         self._health.fail(f"receivers/{source}", str(error), Status.PERMANENT_ERROR)
+
+
+def _log_unreadable(source: str, error: Exception) -> None:
+    log.error("input cannot be read", receiver=source, error=str(error))
 
 
 class _Metrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from heron_otel.errors import UsageError
@@ -14,7 +15,8 @@ from heron_otel.telemetry.settings import CapturePolicy, SpansConfig
 if TYPE_CHECKING:
     from heron_otel.receivers.pcap.receiver import PcapReceiver
 
-_SOURCE = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}(/\S{1,200})?")
+# A receiver id of type pcap, so that decode, replay and run can give equal spans.
+_SOURCE = re.compile(r"pcap(/\S{1,200})?")
 
 
 def add_capture_options(parser: argparse.ArgumentParser, *, source: str) -> None:
@@ -55,12 +57,17 @@ def spans_config(options: argparse.Namespace) -> SpansConfig:
 
 def capture_receiver(options: argparse.Namespace) -> PcapReceiver:
     """Return a receiver of the files. Raises UsageError for ``-`` beside other files."""
-    if "-" in options.files and len(options.files) > 1:
-        raise UsageError("- (standard input) cannot be read together with other files")
+    check_files(options.files)
     from heron_otel.receivers.pcap.receiver import PcapReceiver
 
     config = PcapConfig(files=tuple(options.files), shards=options.shards)
     return PcapReceiver(options.source, config, patterns=False)
+
+
+def check_files(files: Sequence[str]) -> None:
+    """Raise UsageError for ``-`` beside other files."""
+    if "-" in files and len(files) > 1:
+        raise UsageError("- (standard input) cannot be read together with other files")
 
 
 def _shards(text: str) -> int:
@@ -75,5 +82,5 @@ def _shards(text: str) -> int:
 
 def _source(text: str) -> str:
     if not _SOURCE.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"must be type or type/name, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be pcap or pcap/name, got {text!r}")
     return text

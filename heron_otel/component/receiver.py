@@ -33,3 +33,6 @@ class Receiver(Protocol):
 
     def counters(self) -> Mapping[str, int]:
         """Return the self-metric counters, names without prefix."""
+
+    def progress(self) -> tuple[int, int | None]:
+        """Return input bytes read so far, and of how many; None when there is no end."""

@@ -25,11 +25,14 @@ class Binding:
     def __init__(self) -> None:
         self.problems: list[str] = []
 
-    def bind(self, cls: type[T], node: Node | None, path: str) -> T | None:
+    def bind(
+        self, cls: type[T], node: Node | None, path: str, base: object | None = None
+    ) -> T | None:
         """Return an instance of the dataclass ``cls``, or None when something is wrong.
 
-        ``node`` None or null gives every setting its default. After its fields are built,
-        ``cls.problems()`` is asked, if there is one, with paths relative to ``path``.
+        ``node`` None or null gives every setting its default: that of ``base``, an instance of
+        ``cls``, if there is one. After its fields are built, ``cls.problems()`` is asked, if there
+        is one, with paths relative to ``path``.
         """
         members = self._members(node, path)
         if members is None:
@@ -38,22 +41,18 @@ class Binding:
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # a dataclass by contract
         before = len(self.problems)
         values: dict[str, object] = {}
-        for key, value in members.items():
+        for key in members:
             if key not in fields:
-                self.problem(join(path, key), unknown("setting", key, fields), value)
-                continue
-            found = self._value(hints[key], value, join(path, key), fields[key])
-            if found is not _ABSENT:
-                values[key] = found
+                self.problem(join(path, key), unknown("setting", key, fields), members[key])
         for name, field in fields.items():
-            if name in members and members[name].content is not None:
+            default = _default(field) if base is None else getattr(base, name)
+            found = self._field(hints[name], members.get(name), join(path, name), default)
+            if found is not _ABSENT:
+                values[name] = found
                 continue
-            if not _has_default(field):
-                nested = hints[name] if dataclasses.is_dataclass(hints[name]) else None
-                if isinstance(nested, type):
-                    values[name] = self.bind(nested, None, join(path, name))
-                else:
-                    self.problem(join(path, name), "required setting is missing", node)
+            missing = name not in members or members[name].content is None
+            if missing and _nested(hints[name]) is None:
+                self.problem(join(path, name), "required setting is missing", node)
         if len(self.problems) > before:
             return None
         instance = cls(**values)
@@ -85,14 +84,16 @@ class Binding:
             full = join(path, problem.path) if problem.path else path
             self.problem(full, problem.message, where)
 
-    def _value(
-        self, hint: object, node: Node, path: str, field: dataclasses.Field[object]
-    ) -> object:
-        if node.content is None and _has_default(field) and not _takes_none(hint):
-            return _ABSENT
-        if node.content is None and not _takes_none(hint):
-            return _ABSENT
-        return self._convert(hint, node, path)
+    def _field(self, hint: object, node: Node | None, path: str, default: object) -> object:
+        given = node is not None and (node.content is not None or _takes_none(hint))
+        nested = _nested(hint)
+        if nested is not None and (given or default is _ABSENT):
+            inner = default if isinstance(default, nested) else None
+            value = self.bind(nested, node if given else None, path, inner)
+            return _ABSENT if value is None else value
+        if given and node is not None:
+            return self._convert(hint, node, path)
+        return default
 
     def _convert(self, hint: object, node: Node, path: str) -> object:
         origin = get_origin(hint)
@@ -227,10 +228,16 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 _ABSENT = object()
 
 
-def _has_default(field: dataclasses.Field[object]) -> bool:
-    return (
-        field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-    )
+def _default(field: dataclasses.Field[object]) -> object:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return _ABSENT
+
+
+def _nested(hint: object) -> type[object] | None:
+    return hint if isinstance(hint, type) and dataclasses.is_dataclass(hint) else None
 
 
 def _takes_none(hint: object) -> bool:

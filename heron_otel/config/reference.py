@@ -29,8 +29,11 @@ class Setting:
     meaning: str  # first paragraph of the field's docstring
 
 
-def settings(cls: type[object], prefix: str = "") -> Iterator[Setting]:
-    """Yield the settings of a config dataclass in order, nested classes expanded."""
+def settings(cls: type[object], prefix: str = "", base: object | None = None) -> Iterator[Setting]:
+    """Yield the settings of a config dataclass in order, nested classes expanded.
+
+    Defaults are those of ``base``, an instance of ``cls``, if there is one.
+    """
     hints = typing.get_type_hints(cls, include_extras=True)
     meanings = _meanings(cls)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # a dataclass by contract
@@ -38,10 +41,11 @@ def settings(cls: type[object], prefix: str = "") -> Iterator[Setting]:
         name = prefix + field.name
         nested = _nested(hint)
         if nested is not None:
-            yield from settings(nested, f"{name}.")
+            inner = _value(field, base)
+            yield from settings(nested, f"{name}.", inner if isinstance(inner, nested) else None)
             continue
         meaning = meanings.get(field.name, "")
-        yield Setting(name, _type_name(hint), _default(field, hint), meaning)
+        yield Setting(name, _type_name(hint), _default(_value(field, base), hint), meaning)
 
 
 def _nested(hint: object) -> type[object] | None:
@@ -80,13 +84,19 @@ def _type_name(hint: object) -> str:
     return str(hint)
 
 
-def _default(field: dataclasses.Field[object], hint: object) -> str:
-    value: object
+def _value(field: dataclasses.Field[object], base: object | None) -> object:
+    """Return the default of a field, MISSING when there is none."""
+    if base is not None:
+        return getattr(base, field.name)
     if field.default is not dataclasses.MISSING:
-        value = field.default
-    elif field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    else:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return dataclasses.MISSING
+
+
+def _default(value: object, hint: object) -> str:
+    if value is dataclasses.MISSING:
         return "required"
     unit = _type_name(hint)
     if value is None:

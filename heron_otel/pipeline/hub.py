@@ -63,6 +63,8 @@ class Hub:
             for spans in (Spans(route.spans),)
         ]
         self._discarding = threading.Event()
+        self._first_span_ns = 0
+        self._last_span_ns = 0
         self._records = 0
         self._discarded = 0
 
@@ -99,6 +101,11 @@ class Hub:
             self._end(source)
         self._open.clear()
 
+    @property
+    def span_times(self) -> tuple[int, int] | None:
+        """Return the earliest and the latest start of all spans so far; None: no spans."""
+        return (self._first_span_ns, self._last_span_ns) if self._first_span_ns else None
+
     def counters(self) -> Mapping[str, int]:
         """Return the self-metric counters of all stages as ``stage.noun``."""
         totals: Counter[str] = Counter()
@@ -132,11 +139,11 @@ class Hub:
             return
         self._records += len(item.records)
         for analysis, branches in self._chains(item.source):
-            _deliver(list(analysis.feed(item.records, item.now_ns)), branches)
+            self._deliver(list(analysis.feed(item.records, item.now_ns)), branches)
 
     def _end(self, source: str) -> None:
         for analysis, branches in self._chains(source):
-            _deliver(list(analysis.finish()), branches)
+            self._deliver(list(analysis.finish()), branches)
 
     def _chains(self, source: str) -> Iterator[tuple[Analysis, list[_Branch]]]:
         by_limits: dict[TurnLimits, list[_Branch]] = {}
@@ -150,16 +157,21 @@ class Hub:
                 self._analyses[source, limits] = analysis
             yield analysis, branches
 
+    def _deliver(self, records: list[TurnRecord], branches: list[_Branch]) -> None:
+        for branch in branches:
+            batches = [batch for record in records for batch in branch.spans.feed(record)]
+            if not batches:
+                continue
+            batch = joined(batches)
+            for span in batch.spans:
+                start = span.start_time_unix_nano
+                self._last_span_ns = max(self._last_span_ns, start)
+                self._first_span_ns = min(self._first_span_ns or start, start)
+            branch.route.deliver(batch)
+
     def _failed(self, stage: str, error: Exception) -> None:
         self._failures[stage] += 1
         self._on_failure(stage, error)
-
-
-def _deliver(records: list[TurnRecord], branches: list[_Branch]) -> None:
-    for branch in branches:
-        batches = [batch for record in records for batch in branch.spans.feed(record)]
-        if batches:
-            branch.route.deliver(joined(batches))
 
 
 def joined(batches: Sequence[TelemetryBatch]) -> TelemetryBatch:

@@ -59,7 +59,6 @@ class FileCapture:
         """What could not be read so far; everything else was."""
         return tuple(self._errors)
 
-    @property
     def progress(self) -> tuple[int, int | None]:
         """Bytes of the files read so far, and of all files; None when that is not known."""
         reader = self._reader

@@ -43,10 +43,9 @@ class PcapReceiver:
         """What could not be read so far; the rest was."""
         return self._capture.errors
 
-    @property
     def progress(self) -> tuple[int, int | None]:
         """Bytes of the files read, and of all files if known; of an interface packets bytes."""
-        return self._capture.progress
+        return self._capture.progress()
 
     def start(self, sink: ExchangeSink) -> None:
         """Begin to capture. Raises CaptureError with what to do about it."""

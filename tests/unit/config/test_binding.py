@@ -31,6 +31,13 @@ class Inner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    width: int = 1
+    height: int = 2
+    inner: Inner = field(default_factory=Inner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     name: str
     count: int = 3
@@ -48,6 +55,7 @@ class Settings:
     maybe: Inner | None = None
     limit: Size | None = None
     port: int | str = 0
+    outer: Outer = field(default_factory=lambda: Outer(width=7, inner=Inner(depth=8)))
 
     def problems(self) -> Iterator[Problem]:
         if self.count == 13:
@@ -167,3 +175,8 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_body_that_is_not_a_mapping_is_a_problem() -> None:
     _, problems = bind("[1]")
     assert problems == ["receivers.x: must be a mapping, got a list [c.yaml:1]"]
+
+
+def test_setting_inside_a_group_keeps_the_other_defaults_of_that_group() -> None:
+    assert good("outer: {height: 5}").outer == Outer(width=7, height=5, inner=Inner(depth=8))
+    assert good("outer: {inner: {}}").outer == Outer(width=7, inner=Inner(depth=8))

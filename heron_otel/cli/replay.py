@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``heron-otel replay``: captures through the whole pipeline, then a summary."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import yaml
+
+from heron_otel.cli.capture_options import add_capture_options, check_files
+from heron_otel.component.health import Health
+from heron_otel.component.registry import Registry
+from heron_otel.config.loader import load
+from heron_otel.config.model import Config
+from heron_otel.errors import UsageError
+
+if TYPE_CHECKING:
+    from heron_otel.cli.subparsers import Subparsers
+
+# The longest that a receiver that is away is waited for after the last capture was read.
+DRAIN_TIMEOUT_S = 120.0
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "replay",
+        help="captures into the store, then a summary",
+        description="Read capture files through the whole pipeline into the embedded store, and "
+        "with --otlp to an OTLP receiver as well; then show what was found.",
+    )
+    add_capture_options(parser, source="pcap/replay")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="data directory of the embedded store (default: $HERON_OTEL_DATA_DIR or a standard "
+        "place, see heron-otel doctor)",
+    )
+    parser.add_argument(
+        "--otlp",
+        metavar="URL",
+        help="send the spans to this OTLP receiver: http://HOST:4318, grpc://HOST:4317; "
+        "https and grpcs with TLS; port 4317 means gRPC",
+    )
+    parser.add_argument("--no-store", action="store_true", help="with --otlp: leave the store out")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    from heron_otel.cli.progress import Progress
+    from heron_otel.log_output import configure
+    from heron_otel.service import Service
+
+    check_files(options.files)
+    if options.no_store and not options.otlp:
+        raise UsageError("--no-store needs --otlp: the spans would go nowhere")
+    configure("warn", "console", sys.stderr)
+    registry = Registry()
+    config = _config(options, registry)
+    unreadable: list[Exception] = []
+    service = Service(
+        config,
+        registry,
+        Health(time.time_ns),
+        block=True,
+        on_unreadable=lambda source, error: unreadable.append(error),
+    )
+    service.start()
+    try:
+        with Progress(service, options.source, sys.stderr) as progress:
+            while not service.wait(0.1):
+                progress.update()
+            progress.update(delivering=True)
+            leftovers = service.stop(DRAIN_TIMEOUT_S)
+    except BaseException:
+        service.stop(0.0)
+        raise
+    for error in unreadable:
+        print(f"heron-otel: {error}", file=sys.stderr)
+    for leftover in leftovers:
+        left = leftover.undelivered
+        print(
+            f"heron-otel: {leftover.exporter}: {left.spans} spans not delivered: {left.error}",
+            file=sys.stderr,
+        )
+    lost = service.lost_spans()
+    for name, count in lost.items():
+        print(f"heron-otel: {name}: {count} spans were refused or given up", file=sys.stderr)
+    if not options.no_store and not any(left.exporter == "clickhouse" for left in leftovers):
+        _summary(options.data_dir, service.span_times)
+    return 1 if unreadable or leftovers or lost else 0
+
+
+def _summary(data_dir: Path | None, span_times: tuple[int, int] | None) -> None:
+    from heron_otel.cli.summary import print_summary
+    from heron_otel.store.data_dir import default_data_dir
+
+    if span_times is None:
+        print("No LLM calls were found in the capture.")
+        return
+    folder = data_dir if data_dir is not None else default_data_dir()
+    print_summary(folder, sys.stdout, since_ns=span_times[0], until_ns=span_times[1] + 1)
+
+
+def _config(options: argparse.Namespace, registry: Registry) -> Config:
+    exporters: dict[str, object] = {}
+    if not options.no_store:
+        store = {"data_dir": str(options.data_dir.absolute())} if options.data_dir else {}
+        exporters["clickhouse"] = store
+    if options.otlp:
+        exporters["otlp"] = otlp_settings(options.otlp)
+    tree = {
+        "receivers": {
+            options.source: {"files": list(options.files), "shards": options.shards},
+        },
+        "processors": {"spans": {"policy": options.policy}},
+        "exporters": exporters,
+        "service": {
+            "pipelines": {
+                "traces": {
+                    "receivers": [options.source],
+                    "processors": ["spans"],
+                    "exporters": list(exporters),
+                }
+            }
+        },
+    }
+    text = yaml.safe_dump(tree, allow_unicode=True).replace("$", "$$")
+    return load([f"yaml:{text}"], [], {}, registry)
+
+
+def otlp_settings(url: str) -> dict[str, object]:
+    """Return the settings of an ``otlp`` exporter for a URL. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"--otlp {url}: {error}") from error
+    schemes = {"http": "http", "https": "https", "grpc": "http", "grpcs": "https"}
+    if parts.scheme not in schemes or not parts.hostname:
+        raise UsageError(f"--otlp {url}: must be a URL such as http://localhost:4318")
+    grpc = parts.scheme.startswith("grpc") or (port == 4317 and parts.path in ("", "/"))
+    endpoint = parts._replace(scheme=schemes[parts.scheme]).geturl()
+    return {"endpoint": endpoint, "protocol": "grpc" if grpc else "http/protobuf"}
