@@ -46,6 +46,7 @@ void core_advance(struct core *core, uint64_t now_ns);
 void core_finish(struct core *core);
 void core_batch_clear(struct core *core);
 uint64_t core_now_ns(const struct core *core);
+uint64_t core_first_ns(const struct core *core);
 uint64_t core_buffered_bytes(const struct core *core);
 const uint64_t *counter_values(const struct core *core);
 size_t core_counter_count(void);

@@ -137,6 +137,11 @@ class Core:
         return lib.core_now_ns(self.handle)
 
     @property
+    def first_packet_at_ns(self) -> int | None:
+        """When the first packet was captured, None before there is one."""
+        return lib.core_first_ns(self.handle) or None
+
+    @property
     def buffered_bytes(self) -> int:
         """Bytes held for connections and exchanges, at most ``Limits.max_buffered_bytes``."""
         return lib.core_buffered_bytes(self.handle)
@@ -262,6 +267,16 @@ def free_stream(core: CoreHandle, stream: PlaintextHandle) -> None:
     lib.plaintext_free(stream)
 
 
+def first_packet_at_ns(fd: int, name: str) -> int | None:
+    """Return when the first packet of a capture was taken, None when it has none.
+
+    Raises ``CaptureError`` when ``fd`` is no capture. Reads from where the descriptor stands.
+    """
+    core = Core()
+    CaptureReader(fd, name, core).read_batch(max_packets=1)
+    return core.first_packet_at_ns
+
+
 def copy_batch(view: BatchView) -> bytes:
     """Return the bytes that ``view`` shows, as an object of their own."""
     return bytes(ffi.buffer(view.data, view.size)) if view.size else b""
@@ -278,14 +293,3 @@ COUNTER_NAMES = tuple(
     ffi.string(lib.core_counter_name(index)).decode() for index in range(lib.core_counter_count())
 )
 """Names of all counters of a core; see ``core.h`` for what they count."""
-
-
-def first_packet_at_ns(fd: int, name: str) -> int | None:
-    """Return when the first packet of a capture was taken, None when it has none.
-
-    Raises ``CaptureError`` when ``fd`` is no capture. Reads from where the descriptor stands.
-    """
-    core = Core()
-    reader = CaptureReader(fd, name, core)
-    reader.read_batch(max_packets=1)
-    return core.now_ns or None

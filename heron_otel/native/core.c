@@ -33,6 +33,7 @@ struct core {
 	struct core_counters *frames;	  /* counters of what every shard sees */
 	struct held_packet held;
 	uint64_t packets; /* all numbered: frame of the last packet given */
+	uint64_t first_ns;
 	uint64_t next_tick_ns;
 	uint32_t shard;
 	uint32_t shards;
@@ -225,7 +226,8 @@ void core_packet(struct core *core, uint32_t linktype, uint64_t ts_ns, uint32_t 
 	struct core_shared *shared = &core->shared;
 	uint64_t clock_ns = ts_ns;
 
-	core->packets++;
+	if (!core->packets++)
+		core->first_ns = ts_ns;
 	core->frames->packets_read++;
 	core->frames->packet_bytes += caplen;
 	if (caplen < orig_len)
@@ -300,6 +302,11 @@ uint64_t core_now_ns(const struct core *core)
 {
 	/* One packet alone says nothing: its time may be the absurd one. */
 	return core->packets > 1 ? core->shared.now_ns : 0;
+}
+
+uint64_t core_first_ns(const struct core *core)
+{
+	return core->first_ns;
 }
 
 uint64_t core_buffered_bytes(const struct core *core)

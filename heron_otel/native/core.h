@@ -135,7 +135,9 @@ size_t core_batch_size(const struct core *core);
 const uint8_t *core_batch_data(const struct core *core);
 void core_batch_clear(struct core *core);
 
-uint64_t core_now_ns(const struct core *core);	    /* event clock: highest packet time so far */
+/* Event clock: highest believable packet time so far; 0 before two packets. */
+uint64_t core_now_ns(const struct core *core);
+uint64_t core_first_ns(const struct core *core); /* time of the first packet; 0: none yet */
 uint64_t core_buffered_bytes(const struct core *core); /* against max_buffered_bytes */
 const struct core_counters *core_counters(const struct core *core);
 size_t core_counter_count(void);

@@ -17,7 +17,9 @@ static bool is_other_connection(const struct flow *flow, int side, const struct 
 		return own->base_seq != segment->seq + 1;
 	if (flow->list == LIST_CLOSED)
 		return true;
-	return segment->flags & TCP_ACK && peer->synced && peer->base_seq != segment->ack;
+	/* A SYN-ACK acknowledges the SYN and perhaps data that came with it. */
+	return segment->flags & TCP_ACK && peer->synced &&
+	       segment->ack - peer->base_seq > peer->offset;
 }
 
 static struct flow *reopen(struct flow_table *table, struct core_shared *shared,
@@ -57,7 +59,7 @@ static bool is_plausible_rst(const struct flow *flow, int side, const struct seg
 	if (own->synced && ahead >= -RST_BEHIND && ahead <= RST_AHEAD)
 		return true;
 	/* A refused connection: sequence number 0, only the acknowledgement fits. */
-	return (!own->synced || !own->offset) && segment->flags & TCP_ACK && peer->synced &&
+	return !own->synced && segment->flags & TCP_ACK && peer->synced &&
 	       segment->ack == peer->next_seq;
 }
 
