@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from heron_otel.component.exporter import Exporter
 from heron_otel.errors import PermanentExportError, RetryableExportError
@@ -65,6 +65,14 @@ class Undelivered:
 
     def __bool__(self) -> bool:
         return self.batches > 0
+
+
+@runtime_checkable
+class CountingExporter(Protocol):
+    """An exporter with counters of its own."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Return the self-metric counters, names without prefix."""
 
 
 class Sender(Protocol):
@@ -140,7 +148,9 @@ class _Delivery:
                     return False
             except PermanentExportError as error:
                 self._failed(str(error), None)
-                self.drop(batch, DropReason.REFUSED)
+                lost = len(batch.spans) if error.lost_spans is None else error.lost_spans
+                self.drop(batch, DropReason.REFUSED, lost)
+                self.count("sent_spans", len(batch.spans) - lost)
                 return True
             except Exception as error:  # a fault of the exporter must not stop the deliveries
                 self.error = f"{type(error).__name__}: {error}"
@@ -156,16 +166,18 @@ class _Delivery:
         with self._lock:
             self._counts[name] += number
 
-    def drop(self, batch: TelemetryBatch, reason: DropReason) -> None:
-        """Count ``batch`` as lost."""
+    def drop(self, batch: TelemetryBatch, reason: DropReason, spans: int | None = None) -> None:
+        """Count ``batch`` as lost, or ``spans`` of it."""
         with self._lock:
-            self._counts[f"dropped_spans.{reason}"] += len(batch.spans)
+            self._counts[f"dropped_spans.{reason}"] += len(batch.spans) if spans is None else spans
             self._counts[f"dropped_batches.{reason}"] += 1
 
     def counters(self) -> dict[str, int]:
-        """Return a copy of the counters."""
+        """Return a copy of the counters, those of the exporter included."""
+        exporter = self._exporter
+        own = exporter.counters() if isinstance(exporter, CountingExporter) else {}
         with self._lock:
-            return dict(self._counts)
+            return {**own, **self._counts}
 
     def _delivered(self, batch: TelemetryBatch) -> None:
         self.count("sent_spans", len(batch.spans))

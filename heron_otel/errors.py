@@ -46,4 +46,11 @@ class RetryableExportError(HeronError):
 
 
 class PermanentExportError(HeronError):
-    """A batch was refused; sending it again cannot work."""
+    """A batch was refused; sending it again cannot work.
+
+    ``lost_spans`` is how many of its spans were refused, None for all; the others arrived.
+    """
+
+    def __init__(self, message: str, lost_spans: int | None = None) -> None:
+        super().__init__(message)
+        self.lost_spans = lost_spans

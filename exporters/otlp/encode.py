@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spans to OTLP export requests of a bounded size.
+
+Each span is serialised once. A request is put together from those bytes: in the protobuf wire
+format a repeated field is a row of (tag, length, bytes), so splitting and joining requests needs
+no second serialisation.
+
+Source: opentelemetry-proto v1, trace.proto and trace_service.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanProto
+
+import heron_otel
+from heron_otel.exporters.otlp.shrink import with_shorter_content, without_content
+from heron_otel.records.telemetry import AttributeValue, Span, SpanKind, StatusCode
+from heron_otel.telemetry import semconv
+from heron_otel.telemetry.content import content_attributes
+
+_SAMPLED = 1  # W3C trace flags; the random flag is not set, ids are digests
+# Tags of length-delimited fields: field number << 3 | 2.
+_RESOURCE_SPANS = b"\x0a"  # ExportTraceServiceRequest.resource_spans = 1
+_SCOPE_SPANS = b"\x12"  # ResourceSpans.scope_spans = 2
+_SPANS = b"\x12"  # ScopeSpans.spans = 2
+_ATTRIBUTES = b"\x4a"  # Span.attributes = 9
+_KEY = b"\x0a"  # KeyValue.key = 1
+_VALUE = b"\x12"  # KeyValue.value = 2
+_STRING_VALUE = b"\x0a"  # AnyValue.string_value = 1
+_FRAME_BYTES = 12  # tag and length of a span or group, at most
+_KINDS = {
+    SpanKind.INTERNAL: SpanProto.SPAN_KIND_INTERNAL,
+    SpanKind.CLIENT: SpanProto.SPAN_KIND_CLIENT,
+}
+_CODES = {
+    StatusCode.UNSET: Status.STATUS_CODE_UNSET,
+    StatusCode.OK: Status.STATUS_CODE_OK,
+    StatusCode.ERROR: Status.STATUS_CODE_ERROR,
+}
+_INT64 = range(-(2**63), 2**63)
+
+_SCOPE = ScopeSpans(
+    scope=InstrumentationScope(name=semconv.SCOPE_NAME, version=heron_otel.__version__)
+).SerializeToString()
+
+
+class ExportRequest(msgspec.Struct, frozen=True):
+    """Serialised spans of one ExportTraceServiceRequest, by resource."""
+
+    groups: tuple[tuple[bytes, tuple[bytes, ...]], ...]  # ResourceSpans head, spans
+
+    @property
+    def spans(self) -> int:
+        """Return the number of spans."""
+        return sum(len(spans) for _, spans in self.groups)
+
+    def payload(self) -> bytes:
+        """Return the serialised request."""
+        pieces: list[bytes] = []
+        for head, spans in self.groups:
+            scope_spans = [_SCOPE]
+            for span in spans:
+                scope_spans += (_SPANS, _varint(len(span)), span)
+            size = sum(map(len, scope_spans))
+            inner = (head, _SCOPE_SPANS, _varint(size))
+            pieces += (_RESOURCE_SPANS, _varint(sum(map(len, inner)) + size), *inner)
+            pieces += scope_spans
+        return b"".join(pieces)
+
+    def split(self) -> tuple[ExportRequest, ExportRequest]:
+        """Return two requests with half of the spans each. Needs at least two spans."""
+        flat = [(head, span) for head, spans in self.groups for span in spans]
+        half = len(flat) // 2
+        return _request(flat[:half]), _request(flat[half:])
+
+
+class ShrinkCount(Protocol):
+    """Told how many spans had content cut to fit."""
+
+    def __call__(self, spans: int) -> None:
+        """Count ``spans``."""
+
+
+def encode_requests(
+    spans: Iterable[Span], limit_bytes: int, on_shrink: ShrinkCount
+) -> Iterator[ExportRequest]:
+    """Yield requests with all ``spans`` in order, each at most ``limit_bytes`` long."""
+    heads: dict[int, bytes] = {}
+    pending: list[tuple[bytes, bytes]] = []
+    used = 0
+    for span in spans:
+        head = heads.get(id(span.resource))
+        if head is None:
+            head = heads[id(span.resource)] = encode_resource(span.resource)
+        overhead = len(head) + len(_SCOPE) + 3 * _FRAME_BYTES
+        data = encode_span(span)
+        if len(data) + overhead > limit_bytes:
+            data = _encode_shorter(span, limit_bytes - overhead)
+            on_shrink(1)
+        # Every span is charged for a group of its own: never too little.
+        size = len(data) + overhead
+        if pending and used + size > limit_bytes:
+            yield _request(pending)
+            pending, used = [], 0
+        pending.append((head, data))
+        used += size
+    if pending:
+        yield _request(pending)
+
+
+def encode_resource(attributes: Mapping[str, AttributeValue]) -> bytes:
+    """Return a serialised ResourceSpans that has only its resource."""
+    return ResourceSpans(
+        resource=Resource(attributes=[_key_value(name, v) for name, v in attributes.items()])
+    ).SerializeToString()
+
+
+def encode_span(span: Span) -> bytes:
+    """Return the serialised ``span`` with its content."""
+    proto = SpanProto(
+        trace_id=bytes.fromhex(span.trace_id),
+        span_id=bytes.fromhex(span.span_id),
+        parent_span_id=bytes.fromhex(span.parent_span_id),
+        flags=_SAMPLED,
+        name=_clean(span.name),
+        kind=_KINDS[span.kind],
+        start_time_unix_nano=span.start_time_unix_nano,
+        end_time_unix_nano=span.end_time_unix_nano,
+        attributes=[_key_value(name, value) for name, value in span.attributes.items()],
+    )
+    if span.status_code or span.status_message:
+        proto.status.code = _CODES[span.status_code]
+        proto.status.message = _clean(span.status_message)
+    for event in span.events:
+        proto.events.add(
+            time_unix_nano=event.time_unix_nano,
+            name=_clean(event.name),
+            attributes=[_key_value(name, value) for name, value in event.attributes.items()],
+        )
+    for link in span.links:
+        proto.links.add(
+            trace_id=bytes.fromhex(link.trace_id),
+            span_id=bytes.fromhex(link.span_id),
+            attributes=[_key_value(name, value) for name, value in link.attributes.items()],
+        )
+    pieces = [proto.SerializeToString()]
+    for name, text in content_attributes(span):
+        pieces += _string_attribute(name.encode(), text)
+    return b"".join(pieces)
+
+
+def _encode_shorter(span: Span, limit_bytes: int) -> bytes:
+    for shorter in with_shorter_content(span):
+        data = encode_span(shorter)
+        if len(data) <= limit_bytes:
+            return data
+    return encode_span(without_content(span))
+
+
+def _string_attribute(name: bytes, text: bytes) -> tuple[bytes, ...]:
+    """Return a KeyValue of ``Span.attributes`` for JSON text, which is large and valid UTF-8."""
+    value_size = _varint(len(text))
+    value = len(_STRING_VALUE) + len(value_size) + len(text)
+    key = _KEY + _varint(len(name)) + name + _VALUE + _varint(value)
+    head = _ATTRIBUTES + _varint(len(key) + value)
+    return head, key, _STRING_VALUE, value_size, text
+
+
+def _request(flat: Sequence[tuple[bytes, bytes]]) -> ExportRequest:
+    groups: dict[bytes, list[bytes]] = {}
+    for head, span in flat:
+        groups.setdefault(head, []).append(span)
+    return ExportRequest(tuple((head, tuple(spans)) for head, spans in groups.items()))
+
+
+def _key_value(name: str, value: AttributeValue) -> KeyValue:
+    return KeyValue(key=_clean(name), value=_any_value(value))
+
+
+def _any_value(value: AttributeValue) -> AnyValue:
+    if isinstance(value, str):
+        return AnyValue(string_value=_clean(value))
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        if value in _INT64:
+            return AnyValue(int_value=value)
+        return AnyValue(string_value=str(value))
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    result = AnyValue()
+    result.array_value.values.extend([_any_value(item) for item in value])
+    return result
+
+
+def _clean(text: str) -> str:
+    """Return ``text`` fit for protobuf, which refuses lone surrogates."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
+
+
+def _varint(number: int) -> bytes:
+    result = bytearray()
+    while number > 0x7F:
+        result.append(number & 0x7F | 0x80)
+        number >>= 7
+    result.append(number)
+    return bytes(result)
