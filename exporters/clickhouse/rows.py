@@ -193,7 +193,7 @@ def _trace_row(span: Span, content: ContentPlace) -> Row:
         semconv.SCOPE_NAME,
         heron_otel.__version__,
         values,
-        max(0, span.end_time_unix_nano - span.start_time_unix_nano),
+        max(0, _moment(span.end_time_unix_nano) - _moment(span.start_time_unix_nano)),
         _STATUS[span.status_code],
         _text(span.status_message),
         [_moment(event.time_unix_nano) for event in span.events],
