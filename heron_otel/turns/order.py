@@ -17,7 +17,7 @@ from heron_otel.records.agents import AgentCall, AgentCallStarted, CallRole
 class Waiting:
     """An ended call that has not settled. Ordered by start, then key."""
 
-    __slots__ = ("due_ns", "facts", "position", "record", "role", "size")
+    __slots__ = ("due_ns", "ended_at_ns", "facts", "position", "record", "role", "size")
 
     def __init__(self, record: AgentCall, grace_ns: int) -> None:
         call = record.call
@@ -25,7 +25,11 @@ class Waiting:
         self.facts = record.facts
         self.role = record.facts.role
         self.position = (call.timing.started_at_ns, call.key)
-        self.due_ns = call.timing.ended_at_ns + grace_ns
+        self.ended_at_ns = call.timing.ended_at_ns
+        self.due_ns = self.ended_at_ns + grace_ns
+        if self.role is CallRole.AUXILIARY:
+            # Main calls that start within a grace of its own start are known one grace later.
+            self.due_ns = max(self.due_ns, call.timing.started_at_ns + 2 * grace_ns)
         self.size = content_size(record)
 
     def __lt__(self, other: Waiting) -> bool:

@@ -318,10 +318,10 @@ class Session:
                 case CallRole.SUBAGENT:
                     subagent_waits = True
                 case _:
-                    # Half a grace, so that it does not matter how late its record came.
+                    # Ended before half the grace, so that it does not matter when its record came.
                     side_call_waits = side_call_waits or (
                         isinstance(pending, Waiting)
-                        and pending.due_ns <= now_ns + self._limits.grace_ns // 2
+                        and pending.ended_at_ns + self._limits.grace_ns // 2 <= now_ns
                     )
         if not subagent_waits:
             for draining in [each for each in self.draining if not each.subagents.unfinished()]:

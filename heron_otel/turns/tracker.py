@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentRecord
@@ -54,6 +54,16 @@ class TurnTracker:
     def counters(self) -> Counter[str]:
         """Return what was counted so far."""
         return self._ledger.counters
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """Return how full the tables are."""
+        return {
+            "sessions": len(self._sessions),
+            "waiting": len(self._ledger.waiting),
+            "in_flight": len(self._in_flight),
+            "attempts": len(self._ledger.attempt_keys),
+        }
 
     def feed(self, record: AgentRecord) -> Iterable[TurnRecord]:
         """Take a call or its announcement; return what is known now."""
