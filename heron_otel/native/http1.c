@@ -75,7 +75,7 @@ static void gap_in_head(struct http1 *http, int side, uint64_t ts_ns)
 	/* The first byte missing is the first of the next response, or behind it. */
 	if (side != http->exchanges.client && waiting && waiting->started_at_ns <= ts_ns)
 		waiting->response_lost = true;
-	http->shared->counters.skipped_bytes += http->streams[side].pending.size;
+	stream_drop_pending(http, side);
 	stream_lose_place(http, side);
 }
 
@@ -135,8 +135,7 @@ void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 	}
 	switch (stream->place) {
 	case AT_SEEK:
-		http->shared->counters.skipped_bytes += stream->pending.size;
-		stream->pending.size = 0;
+		stream_drop_pending(http, side);
 		stream->after_loss = true;
 		http->exchanges.certain = false;
 		break;
@@ -151,7 +150,7 @@ void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 	case AT_CHUNK_END:
 	case AT_CHUNK_SEEK:
 		if (stream->message)
-			message_gap(http->shared, stream->message, missing);
+			message_gap(http->shared, stream->message, missing + stream->pending.size);
 		gap_to_chunk_seek(http, side);
 		break;
 	case AT_TRAILERS:
@@ -174,7 +173,7 @@ static void stop_stream(struct http1 *http, int side)
 
 	stream->ended = true;
 	stream->place = AT_SKIP;
-	bytes_free(http->shared, &stream->pending);
+	stream_drop_pending(http, side);
 }
 
 static void end_client(struct http1 *http, int side)

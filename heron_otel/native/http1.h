@@ -59,7 +59,7 @@ struct http1 *http1_new(struct core_shared *shared, const struct connection_iden
 void http1_set_client(struct http1 *http, int side);
 /*
  * @side sent @len bytes, the first with TCP sequence number @seq (raw, wraps). @ts_ns is the
- * capture time of the packet that carried them, also when they were held for an earlier hole.
+ * capture time of the packet that carried them, or of the one that filled an earlier hole.
  */
 void http1_data(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, const uint8_t *data,
 		size_t len);

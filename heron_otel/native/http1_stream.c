@@ -18,6 +18,15 @@ static void forget_pending(struct stream *stream)
 	stream->scanned = 0;
 }
 
+void stream_drop_pending(struct http1 *http, int side)
+{
+	struct stream *stream = &http->streams[side];
+
+	http->shared->counters.skipped_bytes += stream->pending.size;
+	bytes_free(http->shared, &stream->pending);
+	stream->scanned = 0;
+}
+
 static void enter_head(struct stream *stream)
 {
 	stream->place = AT_HEAD;
@@ -58,7 +67,7 @@ void stream_skip_connection(struct http1 *http)
 	for (int side = 0; side < 2; side++) {
 		release(&http->streams[side]);
 		http->streams[side].place = AT_SKIP;
-		bytes_free(http->shared, &http->streams[side].pending);
+		stream_drop_pending(http, side);
 	}
 }
 

@@ -60,6 +60,8 @@ void stream_finish_message(struct http1 *http, int side, bool complete);
 void stream_break_message(struct http1 *http, int side, enum exchange_end end);
 /* Looks for the next start line from here on. */
 void stream_lose_place(struct http1 *http, int side);
+/* Gives up what was kept of an unfinished head or search. */
+void stream_drop_pending(struct http1 *http, int side);
 /* Both directions leave HTTP/1.x. */
 void stream_skip_connection(struct http1 *http);
 /* Closes what a finished request completes. */

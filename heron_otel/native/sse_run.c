@@ -266,7 +266,9 @@ static bool hold_single(struct core_shared *shared, struct sse_runs *runs,
 	runs->name.size = 0;
 	runs->literal.size = 0;
 	runs->slots = 0;
-	if (!bytes_append(shared, &runs->name, event->name, event->name_len) ||
+	/* One byte more: even an empty literal has an address. */
+	if (!bytes_reserve(shared, &runs->literal, event->data_len + 1) ||
+	    !bytes_append(shared, &runs->name, event->name, event->name_len) ||
 	    !bytes_append(shared, &runs->literal, event->data, event->data_len))
 		return false;
 	runs->count = 1;
