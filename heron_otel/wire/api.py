@@ -25,7 +25,7 @@ class MergeRules:
     in ``last`` and a number slot not named in ``exact`` the last value; a run with any other
     slot is folded event by event. So is a run whose literal text lacks ``required`` or holds
     ``excluded``, or has a match of ``unsafe`` after the first ``begin``: a constant that each
-    event would add again.
+    event would add again. Two ``joined`` slots of one name are not folded at once either.
     """
 
     joined: frozenset[str]

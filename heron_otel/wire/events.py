@@ -134,6 +134,9 @@ def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
     for slot, key in enumerate(run.keys):
         is_string = run.strings >> slot & 1
         if is_string and key in rules.joined:
+            # Two slots of one name may add to one text, in turns.
+            if key in run.keys[:slot]:
+                return None
             pieces.append(run.values[slot])
         elif key in rules.last if is_string else key not in rules.exact:
             length = memoryview(run.lengths).cast("I")[(run.count - 1) * len(run.keys) + slot]

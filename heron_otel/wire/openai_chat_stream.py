@@ -44,6 +44,7 @@ class _ChatChoice(msgspec.Struct):
     extra: list[Part] = []  # content parts that are no text
     reasoning_content: list[str] = []
     reasoning: list[str] = []
+    thinking: list[str] = []  # reasoning that comes as content parts
     refusal: list[str] = []
     audio: dict[str, Json] | None = None
     audio_data: list[str] = []
@@ -216,7 +217,7 @@ def _fold_parts(choice: _ChatChoice, content: Json) -> bool:
     for part in content_parts(content):
         text = part.get("content")
         if part["type"] in ("text", "reasoning") and isinstance(text, str):
-            pieces = choice.content if part["type"] == "text" else choice.reasoning
+            pieces = choice.content if part["type"] == "text" else choice.thinking
             pieces.append(text)
             is_content = is_content or bool(text)
         else:
@@ -293,6 +294,9 @@ def _close(choice: _ChatChoice) -> Choice:
         parts.append({"type": "reasoning", "content": other})
     else:
         other_bytes = 0
+    thinking, thinking_bytes = join_text(choice.thinking)
+    if thinking:
+        parts.append({"type": "reasoning", "content": thinking})
     text, text_bytes = join_text(choice.content)
     if text:
         part: Part = {"type": "text", "content": text}
@@ -313,7 +317,8 @@ def _close(choice: _ChatChoice) -> Choice:
     if choice.function is not None:
         calls.append(_call(choice.function))
     parts.extend(tool_call_part(call) for call in calls)
-    written = spoken_bytes + other_bytes + text_bytes + refusal_bytes + transcript_bytes
+    written = spoken_bytes + other_bytes + thinking_bytes + text_bytes + refusal_bytes
+    written += transcript_bytes
     return Choice(
         parts=parts,
         text=text,

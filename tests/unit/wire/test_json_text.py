@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heron_otel.errors import JsonError
+from heron_otel.wire.json_text import (
+    MAX_DEPTH,
+    close_truncated,
+    decode,
+    decode_items,
+    decode_members,
+    encode,
+    is_too_deep,
+    join_text,
+    scrub_text,
+)
+
+BODY = (
+    b'{"model":"gpt-4o","n":-12.5e3,"a":[1,{"b":"x\\u00e9\\\\"},true],'
+    b'"messages":[{"role":"user","content":"hel\\n lo \xe4\xb8\xad"}],"z":null}'
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b'{"a":NaN,"b":Infinity,"c":-Infinity}', {"a": None, "b": None, "c": None}),
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (rb'"\ud800x"', "\ufffdx"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (b'"a\xff"', "a\ufffd"),
+        (b'["\x01"]', ["\x01"]),
+        (b"1e999", None),
+        (b"9" * 5000, None),
+        (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+    ],
+)
+def test_sloppy_json_is_read(data: bytes, value: object) -> None:
+    assert decode(data) == value
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1,", b"hello", b"{'a':1}", b"\xff\xfe"])
+def test_what_is_no_json_is_an_error(data: bytes) -> None:
+    with pytest.raises(JsonError):
+        decode(data)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"b":'])
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 200, 100_000])
+def test_deep_nesting_is_an_error(opening: bytes, depth: int) -> None:
+    with pytest.raises(JsonError):
+        decode(opening * depth)
+    closing = {b"[": b"]", b'{"a":': b"}", b'[{"b":': b"}]"}[opening]
+    with pytest.raises(JsonError):
+        decode(opening * depth + b"1" + closing * depth)
+
+
+def test_depth_counts_brackets_outside_of_strings_only() -> None:
+    wide = json.dumps([[{"a": "[" * 500, "b": '\\"{'}] for _ in range(500)]).encode()
+    assert not is_too_deep(wide)
+    assert is_too_deep(b"[" * 129 + b" " * 400 + b"]" * 129)
+    assert not is_too_deep(b"[" * 128 + b" " * 400 + b"]" * 128)
+
+
+def test_members_stay_undecoded_and_byte_exact() -> None:
+    members = decode_members(b'{"a": {"x" :1} ,"b":[ 1, 2 ]}')
+    assert {name: bytes(raw) for name, raw in members.items()} == {
+        "a": b'{"x" :1}',
+        "b": b"[ 1, 2 ]",
+    }
+    assert [bytes(raw) for raw in decode_items(members["b"])] == [b"1", b"2"]
+
+
+def test_members_of_sloppy_objects_are_read() -> None:
+    members = decode_members(b'{"a":NaN,"b":[1,"\xff"]}')
+    assert {name: decode(bytes(raw)) for name, raw in members.items()} == {
+        "a": None,
+        "b": [1, "\ufffd"],
+    }
+    with pytest.raises(JsonError):
+        decode_members(b"[1,NaN]")
+    assert decode_items(b'{"a":1}') == []
+
+
+@pytest.mark.parametrize("cut", range(len(BODY) + 1))
+def test_every_cut_of_a_body_can_be_closed(cut: int) -> None:
+    closed = close_truncated(BODY[:cut])
+    if cut == 0:
+        assert closed == b""
+        return
+    value = json.loads(closed)
+    whole = json.loads(BODY)
+    assert all(name in whole for name in value)
+    if cut > BODY.index(b'"n"'):
+        assert value["model"] == "gpt-4o"
+    if cut > BODY.index(b"hel") + 3:
+        text = value["messages"][0]["content"]
+        assert text
+        assert whole["messages"][0]["content"].startswith(text)
+
+
+@given(JSON)
+def test_what_is_encoded_decodes_to_itself(value: object) -> None:
+    assert decode(encode(value)) == value  # type: ignore[arg-type]
+
+
+@given(JSON, st.integers(0, 200))
+def test_closing_never_fails(value: object, cut: int) -> None:
+    data = json.dumps(value).encode()[:cut]
+    try:
+        decode(close_truncated(data))
+    except JsonError:
+        assert not data.startswith((b"{", b"["))
+
+
+@given(st.binary(max_size=60))
+def test_closing_takes_any_bytes(data: bytes) -> None:
+    assert isinstance(close_truncated(data), bytes)
+
+
+@given(st.text(max_size=20), st.integers(0, 20))
+def test_cut_text_is_joined_again(text: str, cut: int) -> None:
+    data = text.encode()
+    pieces = [part.decode("utf-8", "surrogateescape") for part in (data[:cut], data[cut:])]
+    assert join_text(pieces) == (text, len(data))
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    assert scrub_text("a\ud800b\udfffc") == "a\ufffdb\ufffdc"
+    assert encode({"a": "\ud800"}) == '{"a":"\ufffd"}'.encode()
