@@ -150,6 +150,9 @@ class CallSpans:
             attributes[semconv.REQUEST_STREAM] = True
         if parameters:
             self._add_parameters(attributes, parameters)
+        output_type = metadata.get("output_type")
+        if isinstance(output_type, str):
+            attributes[semconv.OUTPUT_TYPE] = output_type
         tier = metadata.get("service_tier")
         if isinstance(tier, str) and tier != "auto" and call.wire_api in semconv.OPENAI_WIRE_APIS:
             attributes[semconv.OPENAI_REQUEST_SERVICE_TIER] = tier
@@ -173,9 +176,6 @@ class CallSpans:
             text = parameters.get(suffix)
             if isinstance(text, str):
                 attributes[name] = text
-        output_type = parameters.get("output.type")
-        if isinstance(output_type, str):
-            attributes[semconv.OUTPUT_TYPE] = output_type
         stops = parameters.get("stop_sequences")
         if isinstance(stops, str):
             stops = [stops]

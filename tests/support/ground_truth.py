@@ -121,6 +121,9 @@ def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     yield "choice.count", count, choices
     stops = request.get("stop_sequences", request.get("stop"))
     yield "stop_sequences", stops, attributes.get("gen_ai.request.stop_sequences")
+    form = request.get("response_format") or request.get("output_config", {}).get("format") or {}
+    asked = "json" if form.get("type", "").startswith("json") else None
+    yield "output.type", asked, attributes.get("gen_ai.output.type")
 
 
 def _errors(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:

@@ -632,7 +632,7 @@ def test_no_span_has_64_attributes() -> None:
             audio_output_tokens=1,
         ),
         wire_api="openai-chat",
-        metadata={"service_tier": "flex"},
+        metadata={"service_tier": "flex", "output_type": "json"},
         response_metadata={"service_tier": "flex", "system_fingerprint": "fp"},
         parameters={
             "temperature": 1,
@@ -645,7 +645,6 @@ def test_no_span_has_64_attributes() -> None:
             "choice.count": 2,
             "previous_response.id": "r",
             "reasoning.level": "high",
-            "output.type": "json",
             "stop_sequences": ["x"],
         },
         error=CallError(type="x"),
