@@ -304,40 +304,43 @@ class Session:
 
     def _close_finished(self, now_ns: int) -> list[TurnRecord]:
         """Close the turns that nothing can be added to any more."""
-        turn = self.open
         records: list[TurnRecord] = []
-        if turn is None and not self.draining:
-            return records
-        side_call_waits = subagent_waits = False
-        next_main: Waiting | InFlight | None = None
-        for pending in self.order.pending():
-            match pending.role:
-                case CallRole.MAIN:
-                    if next_main is None or pending.position < next_main.position:
-                        next_main = pending
-                case CallRole.SUBAGENT:
-                    subagent_waits = True
-                case _:
-                    # Ended before half the grace, so that it does not matter when its record came.
-                    side_call_waits = side_call_waits or (
-                        isinstance(pending, Waiting)
-                        and pending.ended_at_ns + self._limits.grace_ns // 2 <= now_ns
-                    )
-        if not subagent_waits:
-            for draining in [each for each in self.draining if not each.subagents.unfinished()]:
+        for draining in [each for each in self.draining if not each.subagents.unfinished()]:
+            if not any(draining.knows(pending.facts) for pending in self.order.pending()):
                 self.draining.remove(draining)
                 records.extend(self._close(draining))
-        if (
-            turn is None
-            or not turn.terminal
-            or side_call_waits
-            or subagent_waits
-            or turn.subagents.unfinished()
-            or (next_main is not None and turn.may_go_on_with(next_main.facts))
-        ):
-            return records
-        records.extend(self._close_open())
+        turn = self.open
+        if turn is not None and turn.terminal and not self._is_awaited(turn, now_ns):
+            records.extend(self._close_open())
         return records
+
+    def _is_awaited(self, turn: OpenTurn, now_ns: int) -> bool:
+        """Return whether something known and not settled, or a sub-agent, belongs to ``turn``."""
+        if turn.subagents.unfinished():
+            return True
+        border: tuple[int, str] | None = None  # where a later prompt begins another turn
+        first_main: Waiting | InFlight | None = None
+        others: list[Waiting | InFlight] = []
+        for pending in self.order.pending():
+            if pending.role is not CallRole.MAIN:
+                others.append(pending)
+            elif first_main is None or pending.position < first_main.position:
+                first_main = pending
+        if first_main is not None:
+            if turn.may_go_on_with(first_main.facts):
+                return True
+            border = first_main.position
+        for other in others:
+            if other.role is CallRole.SUBAGENT:
+                if border is None or other.position < border or turn.knows(other.facts):
+                    return True
+            # Ended before half the grace, so that it does not matter when its record came.
+            elif (
+                isinstance(other, Waiting)
+                and other.ended_at_ns + self._limits.grace_ns // 2 <= now_ns
+            ):
+                return True
+        return False
 
     def _close_open(self) -> list[TurnRecord]:
         turn, self.open = self.open, None

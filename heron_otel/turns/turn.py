@@ -145,6 +145,11 @@ class OpenTurn:
             and (facts.user_digest == self._prompt_digest)
         )
 
+    def knows(self, facts: AgentFacts) -> bool:
+        """Return whether a call is of a sub-agent of this turn."""
+        agent = facts.subagent_id
+        return agent is not None and self.subagents.by_id(agent) is not None
+
     def may_go_on_with(self, facts: AgentFacts) -> bool:
         """Return whether a later main call can belong to this turn."""
         return facts.user_start is not True or self.is_asked_again(facts)
