@@ -30,7 +30,7 @@ class Profile:
     flows: int
     fault_rate: float  # share of data segments duplicated, and as much again sent late
     traffic: Callable[[int, int], Iterator[Call]]
-    version: int = 1
+    version: int = 2
 
     def path(self, folder: Path) -> Path:
         """Return where the capture of this profile is."""

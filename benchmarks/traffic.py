@@ -106,9 +106,8 @@ class OpenAiSession:
             for name in TOOLS[:tools]
         ]
 
-    def grow(self, size: int) -> None:
+    def grow(self, call_id: str, size: int) -> None:
         """Append one tool call and its result of about ``size`` characters."""
-        call_id = self.text.token("call_")
         self.messages.append(
             {
                 "role": "assistant",
@@ -144,8 +143,11 @@ class OpenAiSession:
             body,
         )
 
-    def stream(self, events: int, piece: int) -> Call:
-        """Return a streamed call with ``events`` events of about ``piece`` characters."""
+    def stream(self, events: int, piece: int, tool: str | None = None) -> Call:
+        """Return a streamed call with ``events`` events of about ``piece`` characters.
+
+        With ``tool`` the last three events are a call of a tool with that id.
+        """
         response_id = self.text.token("chatcmpl-")
 
         def event(delta: dict[str, object], finish: str | None) -> bytes:
@@ -177,7 +179,14 @@ class OpenAiSession:
         }
         pieces = [_head(_STREAM_HEAD), event({"role": "assistant", "content": ""}, None)]
         pieces += [event({"content": self.text.of(piece) + " "}, None) for _ in range(events - 3)]
-        pieces.append(event({}, "stop"))
+        if tool is not None:
+            function: dict[str, object] = {"name": TOOLS[0], "arguments": ""}
+            start = {"index": 0, "id": tool, "type": "function", "function": function}
+            pieces.append(event({"tool_calls": [start]}, None))
+            for part in ('{"path":', '"src/main.c"}'):
+                delta = {"index": 0, "function": {"arguments": part}}
+                pieces.append(event({"tool_calls": [delta]}, None))
+        pieces.append(event({}, "stop" if tool is None else "tool_calls"))
         pieces.append(
             _chunk(b"data: " + json.dumps(usage, separators=(",", ":")).encode() + b"\n\n")
         )
@@ -223,9 +232,8 @@ class AnthropicSession:
             for name in TOOLS[:tools]
         ]
 
-    def grow(self, size: int) -> None:
+    def grow(self, tool_id: str, size: int) -> None:
         """Append one tool use and its result of about ``size`` characters."""
-        tool_id = self.text.token("toolu_")
         self.messages.append(
             {
                 "role": "assistant",
@@ -272,8 +280,11 @@ class AnthropicSession:
             body,
         )
 
-    def stream(self, events: int, piece: int) -> Call:
-        """Return a streamed call with ``events`` events of about ``piece`` characters."""
+    def stream(self, events: int, piece: int, tool: str | None = None) -> Call:
+        """Return a streamed call with ``events`` events of about ``piece`` characters.
+
+        With ``tool`` the last three events are a call of a tool with that id.
+        """
 
         def event(body: dict[str, object]) -> bytes:
             data = json.dumps(body, separators=(",", ":")).encode()
@@ -318,12 +329,22 @@ class AnthropicSession:
             )
             for _ in range(max(1, events - 5))
         ]
+        pieces.append(event({"type": "content_block_stop", "index": 0}))
+        if tool is not None:
+            block = {"type": "tool_use", "id": tool, "name": TOOLS[0], "input": {}}
+            pieces.append(
+                event({"type": "content_block_start", "index": 1, "content_block": block})
+            )
+            for part in ('{"path":', '"src/main.c"}'):
+                delta = {"type": "input_json_delta", "partial_json": part}
+                pieces.append(event({"type": "content_block_delta", "index": 1, "delta": delta}))
+            pieces.append(event({"type": "content_block_stop", "index": 1}))
+        stop = "end_turn" if tool is None else "tool_use"
         pieces += [
-            event({"type": "content_block_stop", "index": 0}),
             event(
                 {
                     "type": "message_delta",
-                    "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+                    "delta": {"stop_reason": stop, "stop_sequence": None},
                     "usage": {"output_tokens": events},
                 }
             ),
@@ -361,20 +382,26 @@ def _plain_response(body: object) -> bytes:
 
 
 def agent_calls(seed: int, count: int) -> Iterator[Call]:
-    """Yield ``count`` calls of one agent: 15 to 60 KB requests, 200 to 600 events."""
+    """Yield ``count`` calls of one agent: 15 to 60 KB requests, 200 to 600 events.
+
+    A turn asks for one tool after another until its history is long, then answers.
+    """
     text = Text(seed)
     made = 0
     while made < count:
         kind = OpenAiSession if (seed + made) % 2 else AnthropicSession
-        session = kind(text, 9_000, len(TOOLS))
-        session.grow(3_000)
+        session = kind(text, 12_000, len(TOOLS))
         size = 15_000
-        while size < 60_000 and made < count:
-            yield session.stream(text.random.randint(200, 600), 18)
-            step = text.random.randint(2_000, 7_000)
-            session.grow(step)
-            size += step + 250
+        while made < count:
             made += 1
+            step = text.random.randint(2_000, 7_000)
+            last = size + step > 60_000 or made == count
+            tool = None if last else text.token("call_" if made % 2 else "toolu_")
+            yield session.stream(text.random.randint(200, 600), 18, tool)
+            if tool is None:
+                break
+            session.grow(tool, step)
+            size += step + 250
 
 
 def small_calls(seed: int, count: int) -> Iterator[Call]:
