@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CREATE and ALTER statements for the tables of ``schema.py``.
 
-Alone: one ReplacingMergeTree per table. With ``cluster``: ``<table>_local`` replicated on every
+Alone: one table. With ``cluster``: ``<table>_local`` replicated on every
 shard, and ``<table>`` as a Distributed table over it, which is what readers and writers use.
 """
 
@@ -117,9 +117,9 @@ def _ttl(table: Table, seconds: int) -> str:
 
 def _engine(table: Table, options: SchemaOptions) -> str:
     if options.cluster is None:
-        return f"ReplacingMergeTree({table.version})"
+        return f"{table.engine}({table.version})"
     version = f", {table.version}" if table.version else ""
     return (
-        "ReplicatedReplacingMergeTree("
+        f"Replicated{table.engine}("
         f"'/clickhouse/tables/{{shard}}/{{database}}/{{table}}', '{{replica}}'{version})"
     )

@@ -399,6 +399,6 @@ def _message(direction: str, digest: str, body: bytes | None) -> Record:
     if body is not None:
         try:
             parsed = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             parsed = body.decode("utf-8", "backslashreplace")
     return {"direction": direction, "digest": digest, "body": parsed}

@@ -5,7 +5,7 @@
 OpenTelemetry Collector's ClickHouse exporter (contrib, ``clickhouseexporter``), so that queries
 written for it work; columns after them are ours. The ``heron_*`` tables hold the same facts typed.
 
-Rows sent twice replace each other: every table is a ReplacingMergeTree whose key names the row.
+Rows sent twice replace each other: the key of every table names the row.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Table:
     primary_key: str = ""  # a prefix of order_by; "" for all of it
     partition_by: str
     moment: str  # the DateTime64 column that TTL counts from
+    engine: str = "ReplacingMergeTree"
     version: str = ""  # of two rows with one key, the one with the larger value stays
     indexes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
@@ -271,10 +272,11 @@ TRACE_ID_TS = Table(
     name="otel_traces_trace_id_ts",
     columns=(
         Column("TraceId", "String"),
-        Column("Start", "DateTime", "Delta(4), ZSTD(1)"),
-        Column("End", "DateTime", "Delta(4), ZSTD(1)"),
+        Column("Start", "SimpleAggregateFunction(min, DateTime)", "Delta(4), ZSTD(1)"),
+        Column("End", "SimpleAggregateFunction(max, DateTime)", "Delta(4), ZSTD(1)"),
     ),
-    order_by="(TraceId, Start, End)",
+    engine="AggregatingMergeTree",
+    order_by="TraceId",
     partition_by="toStartOfWeek(Start)",
     moment="Start",
     shard_by="cityHash64(TraceId)",

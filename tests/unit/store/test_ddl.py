@@ -70,7 +70,8 @@ def test_table_on_a_cluster_is_replicated_with_a_distributed_table_over_it(table
     version = getattr(table, "version", "")
     assert local.startswith(f"CREATE TABLE IF NOT EXISTS `otel`.`{name}_local` ON CLUSTER `prod` (")
     assert (
-        "ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', "
+        f"ENGINE = Replicated{getattr(table, 'engine', '')}("
+        "'/clickhouse/tables/{shard}/{database}/{table}', "
         f"'{{replica}}'{', ' + version if version else ''})"
     ) in local
     assert "+ toIntervalSecond(86400)" in local
