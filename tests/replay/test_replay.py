@@ -15,10 +15,11 @@ import pytest
 from tests.replay.record import SCENARIOS, in_format, packets
 from tests.support.captures import pcap
 from tests.support.decoding import decode, spans_of
-from tests.support.ground_truth import chat_spans, differences
+from tests.support.ground_truth import chat_spans, children, differences, turns
 from tests.support.llm_log import read_log
 
-CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
+CASE_FOLDER = Path(__file__).parent / "cases"
+CASES = sorted(path for path in CASE_FOLDER.iterdir() if path.is_dir())
 MAX_BYTES = 3 << 20  # of all committed captures
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
@@ -75,11 +76,64 @@ CHECKED = {
 
 @pytest.mark.parametrize("name", CHECKED)
 def test_the_comparison_notices_a_wrong_value(name: str) -> None:
-    case = Path(__file__).parent / "cases" / "openai-chat-agent"
+    case = CASE_FOLDER / "openai-chat-agent"
     log = read_log((case / "server.jsonl").read_text(encoding="utf-8"))
     spans = spans_of("--policy", "full", capture_of(case))
     chat_spans(spans)[1]["attributes"][name] = CHECKED[name]
     assert differences(log, spans) != []
+
+
+# Agent, status, calls, tool runs, failed calls and auxiliary calls of every turn with tools.
+TURNS = {
+    "openai-chat-agent": [
+        ("generic", "complete", 4, 4, 0, 0),
+        ("generic", "complete", 2, 1, 0, 0),
+    ],
+    "anthropic-agent": [
+        ("generic", "complete", 3, 4, 0, 0),
+        ("generic", "complete", 2, 1, 0, 0),
+    ],
+    "agents-workday": [
+        ("claude-cli", "cancelled", 1, 0, 1, 0),
+        ("claude-cli", "complete", 2, 1, 0, 0),
+        ("claude-cli", "complete", 3, 1, 1, 0),
+        ("claude-cli", "complete", 7, 5, 0, 1),
+        ("generic", "complete", 4, 3, 1, 0),
+        *[("generic", "complete", 1, 0, 0, 0)] * 3,
+    ],
+}
+
+
+@pytest.mark.case(92)
+@pytest.mark.case(113)
+@pytest.mark.case(114)
+@pytest.mark.parametrize("name", TURNS)
+def test_calls_and_tool_runs_are_counted_in_their_turns(name: str) -> None:
+    found = [
+        (
+            span["attributes"]["gen_ai.agent.name"],
+            span["attributes"]["heron.turn.status"],
+            *(
+                span["attributes"][f"heron.turn.{count}"]
+                for count in ("calls", "tool_calls", "error_calls", "auxiliary_calls")
+            ),
+        )
+        for span in turns(spans_of(capture_of(CASE_FOLDER / name)))
+    ]
+    assert sorted(found) == sorted(TURNS[name])
+
+
+@pytest.mark.case(95)
+def test_a_background_subagent_is_nested_in_the_turn_that_spawned_it() -> None:
+    spans = spans_of(capture_of(CASE_FOLDER / "agents-workday"))
+    (nested,) = [span for span in spans if span["name"] == "invoke_agent searcher"]
+    (spawn,) = [span for span in spans if span["name"] == "execute_tool Agent"]
+    assert nested in children(spans, spawn)
+    assert [span["name"] for span in children(spans, nested)] == [
+        "chat claude-opus-5",
+        "execute_tool Bash",
+        "chat claude-opus-5",
+    ]
 
 
 @each_case
@@ -89,7 +143,7 @@ def test_shards_change_nothing(case: Path) -> None:
 
 
 def test_a_capture_cut_into_files_decodes_as_one(tmp_path: Path) -> None:
-    whole = capture_of(Path(__file__).parent / "cases" / "agents-workday")
+    whole = capture_of(CASE_FOLDER / "agents-workday")
     found = packets(whole.read_bytes())
     cuts = [0, len(found) // 3, len(found) // 2, len(found)]
     files = []
@@ -103,7 +157,7 @@ def test_a_capture_cut_into_files_decodes_as_one(tmp_path: Path) -> None:
     "file", ["input.pcap.gz", "input.pcap.zst", "input.pcapng", "input.pcapng.zst"]
 )
 def test_file_format_changes_nothing(file: str, tmp_path: Path) -> None:
-    plain = capture_of(Path(__file__).parent / "cases" / "openai-chat-agent")
+    plain = capture_of(CASE_FOLDER / "openai-chat-agent")
     other = tmp_path / file
     other.write_bytes(in_format(plain.read_bytes(), file))
     assert decode(other) == decode(plain)

@@ -8,6 +8,7 @@ with the product.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ def matched(log: Iterable[Entry], spans: Iterable[Span]) -> list[tuple[Entry, Sp
 
 def differences(log: Iterable[Entry], spans: Iterable[Span]) -> list[str]:
     """Return one line for everything that a span says and the server did not, and vice versa."""
+    log, spans = list(log), list(spans)
     found: list[str] = []
     for entry, span in matched(log, spans):
         for name, expected, actual in _facts(entry, span):
@@ -73,7 +75,56 @@ def differences(log: Iterable[Entry], spans: Iterable[Span]) -> list[str]:
                     f"call {entry['index']} ({entry['path']}): {name}: "
                     f"the server has {expected!r}, the span {actual!r}"
                 )
+    return found + _tool_differences(log, spans)
+
+
+def _tool_differences(log: Sequence[Entry], spans: Sequence[Span]) -> list[str]:
+    """Compare the tool runs: what responses asked for, and what later requests brought back."""
+    asked = Counter(
+        (call["id"], call["name"], _normalised(call["arguments"] or "{}"))
+        for entry in log
+        for choice in entry["choices"][:1]
+        for call in choice["tool_calls"]
+        if not call["server_side"]
+    )
+    runs = [span for span in spans if span["name"].startswith("execute_tool ")]
+    seen = Counter(
+        (
+            span["attributes"].get("gen_ai.tool.call.id"),
+            span["attributes"]["gen_ai.tool.name"],
+            _normalised(span["attributes"]["gen_ai.tool.call.arguments"]),
+        )
+        for span in runs
+    )
+    found = [f"tool run: the server has {asked - seen}, the spans {seen - asked}"]
+    if asked == seen:
+        found.clear()
+    results = {id_: result for entry in log for id_, result in _tool_results(entry["request"])}
+    for span in runs:
+        attributes = span["attributes"]
+        expected = results.get(attributes["gen_ai.tool.call.id"], (None, False))
+        failed = attributes.get("error.type") is not None
+        actual = (attributes.get("gen_ai.tool.call.result"), failed)
+        if isinstance(expected[0], list) and actual[0] is not None:
+            actual = (json.loads(actual[0]), failed)
+        if expected != actual:
+            found.append(f"{span['name']}: the client sent {expected!r}, the span has {actual!r}")
     return found
+
+
+def _normalised(arguments: str) -> str:
+    return json.dumps(json.loads(arguments), sort_keys=True)
+
+
+def _tool_results(request: Json) -> Iterator[tuple[str, tuple[Json, bool]]]:
+    """Yield id, content and whether it is an error, of every tool result in a request."""
+    for message in request.get("messages", []) if request else []:
+        content = message.get("content")
+        if message["role"] == "tool":
+            yield message["tool_call_id"], (content, False)
+        for part in content if isinstance(content, list) else ():
+            if part["type"] == "tool_result":
+                yield part["tool_use_id"], (part.get("content"), bool(part.get("is_error")))
 
 
 def _facts(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
@@ -123,7 +174,18 @@ def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     yield "stop_sequences", stops, attributes.get("gen_ai.request.stop_sequences")
     form = request.get("response_format") or request.get("output_config", {}).get("format") or {}
     asked = "json" if form.get("type", "").startswith("json") else None
+    effort = request.get("reasoning_effort", request.get("output_config", {}).get("effort"))
+    yield "reasoning.level", effort, attributes.get("gen_ai.request.reasoning.level")
+    tier = request.get("service_tier")
+    yield "service_tier", tier, attributes.get("openai.request.service_tier")
+    caller = entry["fields"].get("traceparent", "").split("-")[1:2]
+    links = [link["trace_id"] for link in span["links"] if _is_of(link, "traceparent")]
+    yield "traceparent", caller, links
     yield "output.type", asked, attributes.get("gen_ai.output.type")
+
+
+def _is_of(link: Json, kind: str) -> bool:
+    return bool(link["attributes"].get("heron.link.type") == kind)
 
 
 def _errors(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:

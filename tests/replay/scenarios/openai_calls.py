@@ -35,6 +35,7 @@ from tests.support.llm_answers import (
 from tests.support.llm_server import Script, in_order
 
 DESK = "You sort incoming mail of a bicycle workshop. Be brief and name the part that is broken."
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # W3C's own example
 TICKET_SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -108,6 +109,7 @@ def calls_script() -> Script:
                 tokens=Tokens(input=31, output=16),
             ),
             say("", stop="content_filter", tokens=Tokens(input=30, output=0)),
+            say("Olga can be reached again.", tokens=Tokens(input=58, output=140, reasoning=128)),
         ]
     )
 
@@ -149,6 +151,14 @@ def calls_drive(url: str) -> None:
         ask("How often does a 28 inch wheel turn in 10 km?", "deepseek-reasoner", **streamed)
         ask("How do I tighten the chain of a single-speed?", max_completion_tokens=16, **streamed)
         ask("Repeat the insult from the last mail.")
+        # The default policy masks the address; the caller's trace becomes a link.
+        ask(
+            "Write to olga.lind@example.org that her bicycle is ready.",
+            reasoning_effort="high",
+            service_tier="flex",
+            extra_headers={"traceparent": TRACEPARENT},
+            **streamed,
+        )
 
 
 TOOLS = (
@@ -291,7 +301,7 @@ SCENARIOS = (
         name="openai-chat-calls",
         about="Single Chat Completions calls of the openai SDK: whole and streamed, JSON schema "
         "output, two choices, a refusal, reasoning, usage in every chunk, no usage at all, a "
-        "model alias, and stops by length and by content filter.",
+        "model alias, stops by length and by content filter, an e-mail address, a traceparent.",
         script=calls_script,
         drive=calls_drive,
     ),
