@@ -33,10 +33,11 @@ def anchor_session(view: CallView) -> str | None:
     user = view.first_user()
     if user is None:
         return None
-    calls, text = _history_signature(view.first_assistant())
-    if not calls and not text:
+    if view.has_assistant():
+        calls, text = _history_signature(view.first_assistant())
+    else:
         response = view.response
-        if response is None or view.has_assistant():
+        if response is None:
             return None
         calls = [
             (call.id, call.name, call.arguments)

@@ -120,19 +120,19 @@ def _metadata_session(view: CallView) -> str | None:
     return match[1] if match else None
 
 
-def _system_texts(view: CallView) -> list[str]:
-    """Return the system texts: beside the messages, else those that lead the messages."""
-    parts: list[dict[str, Json]] = list(view.request.system_instructions)
-    if not parts and len(view.request.messages):
-        for message in view.request.messages.at(0):
-            if message.role in SYSTEM_ROLES:
-                parts.extend(message.parts)
-    return [text for part in parts if (text := text_of(part)) is not None]
+def _system_parts(view: CallView) -> tuple[dict[str, Json], ...]:
+    """Return the system parts: beside the messages, else the item that leads the messages."""
+    request = view.request
+    if request.system_instructions or not len(request.messages):
+        return request.system_instructions
+    lead = request.messages.at(0)
+    return lead[0].parts if lead and lead[0].role in SYSTEM_ROLES else ()
 
 
 def _billing_line(view: CallView) -> str | None:
-    for text in _system_texts(view)[:1]:
-        if text.startswith(_BILLING):
+    for part in _system_parts(view)[:1]:
+        text = text_of(part)
+        if text is not None and text.startswith(_BILLING):
             return text[:256]
     return None
 
@@ -164,7 +164,11 @@ def _auxiliary_kind(view: CallView, by_subagent: bool) -> str | None:
 
 
 def _has_mark(view: CallView, mark: str) -> bool:
-    return any(mark in text[:_SHORT_SYSTEM_CHARS] for text in _system_texts(view))
+    for part in _system_parts(view):
+        text = text_of(part)
+        if text is not None and mark in text[:_SHORT_SYSTEM_CHARS]:
+            return True
+    return False
 
 
 def _prompt(
@@ -175,7 +179,7 @@ def _prompt(
     Text beside tool results goes on with the loop, unless the user interrupted it.
     """
     for position, messages in enumerate(tail):
-        if messages and all(message.role in SYSTEM_ROLES for message in messages):
+        if messages and messages[0].role in SYSTEM_ROLES:
             continue
         texts: list[str] = []
         media = results = interrupted = False

@@ -112,7 +112,7 @@ def _prompt(
     tool results: Chat Completions has no other place for a screenshot that a tool took.
     """
     for position, messages in enumerate(tail):
-        if messages and all(message.role in SYSTEM_ROLES for message in messages):
+        if messages and messages[0].role in SYSTEM_ROLES:
             continue
         texts: list[str] = []
         media = False

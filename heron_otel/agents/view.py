@@ -37,9 +37,10 @@ class CallView:
         "_fields",
         "_first_assistant",
         "_first_user",
+        "_has_assistant",
         "_header_values",
-        "_prefill",
         "_tail",
+        "_tail_end",
         "client_address",
         "content_bytes",
         "error",
@@ -68,7 +69,8 @@ class CallView:
             self._fields = record.fields
         self._header_values: dict[str, str] | None = None
         self._tail: list[tuple[Message, ...]] | None = None
-        self._prefill = False
+        self._tail_end = 0  # index of the wire item behind the tail
+        self._has_assistant = False
         self._first_user: Message | None = None
         self._first_assistant: list[Message] | None = None
 
@@ -89,25 +91,31 @@ class CallView:
         if self._tail is not None:
             return self._tail
         items = self.request.messages
+        end = count = len(items)
         found: list[tuple[Message, ...]] = []
-        for index in range(len(items) - 1, max(-1, len(items) - 1 - MAX_TAIL_ITEMS), -1):
+        for index in range(count - 1, max(-1, count - 1 - MAX_TAIL_ITEMS), -1):
             messages = items.at(index)
             if messages and messages[0].role in ASSISTANT_ROLES:
-                if index != len(items) - 1 or index == 0:
+                if index != count - 1 or index == 0:
                     break
-                self._prefill = True
+                end = index
                 continue
             found.append(messages)
         self._tail = found
+        self._tail_end = end
+        self._has_assistant = len(found) < end
         return found
 
     def tail_index(self, position: int) -> int:
         """Return the index in the request of the wire item at ``position`` of the tail."""
-        return len(self.request.messages) - 1 - self._prefill - position
+        self.tail()
+        return self._tail_end - 1 - position
 
     def has_assistant(self) -> bool:
         """Return whether an assistant item comes before the tail: the call has a history."""
-        return len(self.tail()) + self._prefill < len(self.request.messages)
+        if self._tail is None:
+            self.tail()
+        return self._has_assistant
 
     def first_user(self) -> Message | None:
         """Return the first user message, or None."""

@@ -62,10 +62,6 @@ class Session:
         self._horizon_ns = -1  # start of the last main call of closed turns
         self._turns_opened = 0
 
-    def is_open(self) -> bool:
-        """Return whether a turn is open or draining."""
-        return self.open is not None or bool(self.draining)
-
     def deadline_ns(self) -> int | None:
         """Return when something is to be done next, or None."""
         ready = self.order.next_ready()
@@ -73,29 +69,27 @@ class Session:
         if self.order.in_flight:
             lost = self._in_flight_deadline_ns()
             return lost if deadline is None else min(deadline, lost)
-        if deadline is None and self.is_open() and not len(self.order):
+        if ready is None and (self.open is not None or self.draining):
             return self.last_seen_ns + self._limits.idle_ns
         return deadline
 
-    def step(self, now_ns: int) -> list[TurnRecord]:
-        """Do what is due at ``now_ns``."""
-        records: list[TurnRecord] = []
+    def step(self, now_ns: int, records: list[TurnRecord]) -> None:
+        """Do what is due at ``now_ns``; add what comes of it to ``records``."""
         while (ready := self.order.next_ready()) is not None and ready.due_ns <= now_ns:
             records.extend(self._settle(ready))
-        if self.order.in_flight and self._in_flight_deadline_ns() <= now_ns:
-            self.forget_in_flight(next(iter(self.order.in_flight)))
-            self._counters["in_flight_lost"] += 1
-            records.extend(self._close_finished(now_ns))
-        if (
-            self.is_open()
-            and not self.order.in_flight
-            and not len(self.order)
+        if self.order.in_flight:
+            if self._in_flight_deadline_ns() <= now_ns:
+                self.forget_in_flight(next(iter(self.order.in_flight)))
+                self._counters["in_flight_lost"] += 1
+                records.extend(self._close_finished(now_ns))
+        elif (
+            ready is None
+            and (self.open is not None or self.draining)
             and self.last_seen_ns + self._limits.idle_ns <= now_ns
         ):
             if self.open is not None and not self.open.terminal and not self._ledger.finishing:
                 self._counters["turns_idle"] += 1
             records.extend(self.close_all())
-        return records
 
     def settle_first(self) -> list[TurnRecord]:
         """Place the waiting call that started first, ready or not."""
@@ -117,7 +111,8 @@ class Session:
                 for attempt in self._ledger.attempts_before(record):
                     records.extend(self._place_main(attempt))
                 records.extend(self._place_main(record))
-        records.extend(self._close_finished(waiting.due_ns))
+        if self.open is not None or self.draining:
+            records.extend(self._close_finished(waiting.due_ns))
         turn = self.open
         if turn is not None and any(
             isinstance(each, PlacedCall) and each.turn is turn.key and not each.late
@@ -318,6 +313,8 @@ class Session:
         """Return whether something known and not settled, or a sub-agent, belongs to ``turn``."""
         if turn.subagents.unfinished():
             return True
+        if not len(self.order) and not self.order.in_flight:
+            return False
         border: tuple[int, str] | None = None  # where a later prompt begins another turn
         first_main: Waiting | InFlight | None = None
         others: list[Waiting | InFlight] = []
@@ -350,5 +347,6 @@ class Session:
         self._horizon_ns = max(self._horizon_ns, turn.last_main_at_ns)
         self._closed = (*self._closed, ClosedTurn(turn))[-self._limits.max_closed_turns :]
         self._counters["turns"] += 1
-        self._counters["tools_limit"] += turn.tools_given_up()
+        if given_up := turn.tools_given_up():
+            self._counters["tools_limit"] += given_up
         return turn.close()

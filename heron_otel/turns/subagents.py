@@ -10,7 +10,7 @@ from heron_otel.turns.keys import derive_key
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.thread import Thread
 from heron_otel.turns.tool_runs import PendingTool
-from heron_otel.turns.usage import UsageSum
+from heron_otel.turns.usage import NO_USAGE, add_usage
 
 _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
 
@@ -63,7 +63,7 @@ class Subagent:
         self.started_at_ns = record.call.timing.started_at_ns
         self.ended_at_ns = record.call.timing.ended_at_ns
         self.calls = 0
-        self.usage = UsageSum()
+        self.usage = NO_USAGE
         self.terminal = False
         self.background = False
         self.notified = False
@@ -91,8 +91,8 @@ class Subagent:
         self.started_at_ns = min(self.started_at_ns, timing.started_at_ns)
         self.ended_at_ns = max(self.ended_at_ns, timing.ended_at_ns)
         self.terminal = record.facts.terminal
-        if response is not None and response.usage is not None:
-            self.usage.add(response.usage)
+        if response is not None:
+            self.usage = add_usage(self.usage, response.usage)
 
     def record(self, turn: TurnKey) -> SubagentRun:
         """Return the record of this sub-agent."""
@@ -105,7 +105,7 @@ class Subagent:
             started_at_ns=self.started_at_ns,
             ended_at_ns=self.ended_at_ns,
             calls=self.calls,
-            usage=self.usage.total(),
+            usage=self.usage,
         )
 
 

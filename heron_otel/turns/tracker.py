@@ -87,9 +87,11 @@ class TurnTracker:
         """Return what is due at ``now_ns`` on the clock of ``source``; None: of all sources."""
         if source is not None:
             return self._advance_source(source, now_ns)
+        is_due = False
         for each in self._sources.values():
             each.clock_ns = max(each.clock_ns, now_ns)
-        return self._run_timers(list(self._sources.values()))
+            is_due = is_due or bool(each.timers and each.timers[0][0] <= each.clock_ns)
+        return self._run_timers(list(self._sources.values())) if is_due else ()
 
     def finish(self) -> Iterable[TurnRecord]:
         """Return everything that is left: no more calls come."""
@@ -140,13 +142,14 @@ class TurnTracker:
     def _take(self, record: AgentCall) -> None:
         call = record.call
         session = self._session(record, call.source)
-        announced = self._in_flight.pop((call.source, call.key), None)
-        if announced is not None and announced is not session:
-            announced.forget_in_flight(call.key)
-            self._schedule(announced)
+        if self._in_flight:
+            announced = self._in_flight.pop((call.source, call.key), None)
+            if announced is not None and announced is not session:
+                announced.forget_in_flight(call.key)
+                self._schedule(announced)
         waiting = Waiting(record, self._limits.grace_ns)
         session.order.add(waiting)
-        session.last_seen_ns = max(session.last_seen_ns, call.timing.ended_at_ns)
+        session.last_seen_ns = max(session.last_seen_ns, waiting.ended_at_ns)
         self._ledger.hold(waiting, session.key)
         self._schedule(session)
 
@@ -189,14 +192,16 @@ class TurnTracker:
         """Fire what is due, in the order of deadlines over all ``sources``."""
         records: list[TurnRecord] = []
         while True:
-            due = [
-                source
-                for source in sources
-                if source.timers and source.timers[0][0] <= source.clock_ns
-            ]
-            if not due:
+            source: _Source | None = None
+            for each in sources:
+                if (
+                    each.timers
+                    and each.timers[0][0] <= each.clock_ns
+                    and (source is None or each.timers[0] < source.timers[0])
+                ):
+                    source = each
+            if source is None:
                 return records
-            source = due[0] if len(due) == 1 else min(due, key=lambda each: each.timers[0])
             deadline_ns, key = heappop(source.timers)
             if key[1] == _ATTEMPT:
                 self._give_up_attempt((key[0], key[2]), records)
@@ -205,10 +210,8 @@ class TurnTracker:
             if session is None or session.scheduled_ns != deadline_ns:
                 continue
             session.scheduled_ns = None
-            actual_ns = session.deadline_ns()
-            if actual_ns is not None and actual_ns <= deadline_ns:
-                records.extend(session.step(deadline_ns))
-                self._note_open(session, records)
+            session.step(deadline_ns, records)
+            self._note_open(session, records)
             self._schedule(session)
 
     def _give_up_attempt(self, call_key: CallKey, records: list[TurnRecord]) -> None:
@@ -220,10 +223,12 @@ class TurnTracker:
     # Limits
 
     def _note_open(self, session: Session, records: list[TurnRecord]) -> None:
-        self._open.pop(session.key, None)
-        if not session.is_open():
+        key = session.key
+        if key in self._open:
+            del self._open[key]
+        if session.open is None and not session.draining:
             return
-        self._open[session.key] = session
+        self._open[key] = session
         if len(self._open) > self._limits.max_open_turns:
             self._ledger.counters["open_turns_limit"] += 1
             oldest = self._open.pop(next(iter(self._open)))

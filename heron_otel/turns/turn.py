@@ -17,7 +17,7 @@ from heron_otel.records.wire import LlmCall
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.subagents import Subagent, Subagents
 from heron_otel.turns.thread import Failure, Thread, has_failed
-from heron_otel.turns.usage import UsageSum
+from heron_otel.turns.usage import NO_USAGE, add_usage
 
 _ABORTS = frozenset(("connection_reset", "stream_interrupted", "no_response"))
 """Values of ``CallError.type`` for exchanges whose connection went away."""
@@ -89,7 +89,7 @@ class OpenTurn:
         self._error_calls = 0
         self._tool_calls = 0
         self._models: dict[str, None] = {}
-        self._usage = UsageSum()
+        self._usage = NO_USAGE
         self._answer_text: str | None = None
         self._stop_reason: str | None = None
         self._finish_reasons: tuple[str, ...] = ()
@@ -203,8 +203,7 @@ class OpenTurn:
         model = call.request.model
         if response is not None:
             model = response.model or model
-            if response.usage is not None:
-                self._usage.add(response.usage)
+            self._usage = add_usage(self._usage, response.usage)
         if model is not None and len(self._models) < self._limits.max_names:
             self._models[model] = None
 
@@ -239,7 +238,7 @@ class OpenTurn:
             loop_repeats=repeats,
             models=tuple(self._models),
             subagents=self.subagents.names(),
-            usage=self._usage.total(),
+            usage=self._usage,
             user_text=self._user_text,
             answer_text=self._answer_text,
             stop_reason=self._stop_reason,

@@ -5,54 +5,25 @@ from __future__ import annotations
 
 from heron_otel.records.wire import Usage
 
+NO_USAGE = Usage()
 
-class UsageSum:
-    """Adds up ``Usage`` values; a count that no call had stays None."""
 
-    __slots__ = (
-        "_audio_in",
-        "_audio_out",
-        "_input",
-        "_output",
-        "_read",
-        "_reasoning",
-        "_write",
-        "estimated",
+def add_usage(total: Usage, usage: Usage | None) -> Usage:
+    """Return the sum of both; a count that neither has stays None."""
+    if usage is None:
+        return total
+    if total is NO_USAGE:
+        return usage
+    return Usage(
+        input_tokens=_plus(total.input_tokens, usage.input_tokens),
+        output_tokens=_plus(total.output_tokens, usage.output_tokens),
+        cache_read_tokens=_plus(total.cache_read_tokens, usage.cache_read_tokens),
+        cache_write_tokens=_plus(total.cache_write_tokens, usage.cache_write_tokens),
+        reasoning_tokens=_plus(total.reasoning_tokens, usage.reasoning_tokens),
+        audio_input_tokens=_plus(total.audio_input_tokens, usage.audio_input_tokens),
+        audio_output_tokens=_plus(total.audio_output_tokens, usage.audio_output_tokens),
+        estimated=total.estimated or usage.estimated,
     )
-
-    def __init__(self) -> None:
-        self._input: int | None = None
-        self._output: int | None = None
-        self._read: int | None = None
-        self._write: int | None = None
-        self._reasoning: int | None = None
-        self._audio_in: int | None = None
-        self._audio_out: int | None = None
-        self.estimated = False
-
-    def add(self, usage: Usage) -> None:
-        """Add the counts of one call."""
-        self._input = _plus(self._input, usage.input_tokens)
-        self._output = _plus(self._output, usage.output_tokens)
-        self._read = _plus(self._read, usage.cache_read_tokens)
-        self._write = _plus(self._write, usage.cache_write_tokens)
-        self._reasoning = _plus(self._reasoning, usage.reasoning_tokens)
-        self._audio_in = _plus(self._audio_in, usage.audio_input_tokens)
-        self._audio_out = _plus(self._audio_out, usage.audio_output_tokens)
-        self.estimated = self.estimated or usage.estimated
-
-    def total(self) -> Usage:
-        """Return the sums."""
-        return Usage(
-            input_tokens=self._input,
-            output_tokens=self._output,
-            cache_read_tokens=self._read,
-            cache_write_tokens=self._write,
-            reasoning_tokens=self._reasoning,
-            audio_input_tokens=self._audio_in,
-            audio_output_tokens=self._audio_out,
-            estimated=self.estimated,
-        )
 
 
 def _plus(total: int | None, value: int | None) -> int | None:
