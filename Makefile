@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 C_SOURCES := $(wildcard heron_otel/native/*.c heron_otel/native/*.h) heron_otel/native/build_native.py
 DEMO_DATA := .cache/demo
-DEMO_CAPTURES = $(sort $(wildcard tests/replay/cases/*/input.*))
+DEMO_CAPTURES = $(sort $(wildcard tests/replay/cases/*agent*/input.*))
 FUZZ_SECONDS ?= 20
 
 .PHONY: setup demo test test-setup lint format fuzz bench wheel clean
