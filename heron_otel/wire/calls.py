@@ -68,6 +68,8 @@ class WireCounters:
     malformed_events: int = 0
     open_evicted: int = 0
     """Announced calls whose parsed request was given up at the limit and parsed again."""
+    memory_evicted: int = 0
+    """Messages and tool lists that were forgotten to stay inside the memory bound."""
     requestless: int = 0
     """Exchanges without a request, which ``http/`` never sends."""
 
@@ -102,7 +104,14 @@ class WireCalls:
         self._open: dict[tuple[int, int], _Asked] = {}
         self._max_open_calls = max_open_calls
         self.memory = Memory(memory_bytes)
-        self.counters = WireCounters()
+        self._counters = WireCounters()
+
+    @property
+    def counters(self) -> WireCounters:
+        """What the stage saw until now."""
+        memory = self.memory
+        self._counters.memory_evicted = memory.messages.evictions + memory.parts.evictions
+        return self._counters
 
     def feed(self, record: HttpRecord) -> Iterable[LlmRecord]:
         """Return the call that ``record`` is, if it is one."""
@@ -126,9 +135,9 @@ class WireCalls:
             return ()
         if len(self._open) >= self._max_open_calls:
             del self._open[next(iter(self._open))]
-            self.counters.open_evicted += 1
+            self._counters.open_evicted += 1
         self._open[record.flow_id, record.index] = asked
-        self.counters.started += 1
+        self._counters.started += 1
         return (
             LlmCallStarted(
                 key=asked.key,
@@ -150,14 +159,14 @@ class WireCalls:
     def _finished(self, exchange: HttpExchange) -> LlmCall | None:
         request = exchange.request
         if request is None:
-            self.counters.requestless += 1
+            self._counters.requestless += 1
             return None
         asked = self._open.pop((exchange.flow_id, exchange.index), None) if self._open else None
         if asked is None:
             asked = self._ask(exchange, request)
             if asked is None:
                 return None
-        self.counters.calls += 1
+        self._counters.calls += 1
         return self._call(exchange, request, asked)
 
     def _ask(self, record: HttpRecord, request: HttpRequest) -> _Asked | None:
@@ -168,7 +177,7 @@ class WireCalls:
             return None
         members = found.members
         if members is None:
-            self.counters.malformed_requests += 1
+            self._counters.malformed_requests += 1
             members = {}
         return _Asked(
             key=call_key(record, request),
@@ -181,11 +190,11 @@ class WireCalls:
         match found.verdict:
             case Verdict.RECOGNISED:
                 name = f"{found.wire_api or 'any'}/{found.operation}"
-                self.counters.recognised[name] = self.counters.recognised.get(name, 0) + 1
+                self._counters.recognised[name] = self._counters.recognised.get(name, 0) + 1
             case Verdict.LLM_LIKE:
-                self.counters.llm_like += 1
+                self._counters.llm_like += 1
             case _:
-                self.counters.other += 1
+                self._counters.other += 1
 
     def _call(self, exchange: HttpExchange, request: HttpRequest, asked: _Asked) -> LlmCall:
         response = exchange.response
@@ -198,10 +207,10 @@ class WireCalls:
             chunk_times, body = self._fold(response, api, fold)
             answer = fold.answer()
             error = answer.error
-            if error is None and response.status_code >= 400:
-                error = error_of_status(response.status_code, body)
+            if response.status_code >= 400:
+                error = error_of_status(response.status_code, body, error)
             elif not answer.understood and response.content_bytes:
-                self.counters.malformed_responses += 1
+                self._counters.malformed_responses += 1
         is_cut = _is_cut(exchange, answer)
         if error is None and is_cut:
             error = error_of_end(exchange.end, is_answered=response is not None)
@@ -232,12 +241,12 @@ class WireCalls:
         """Fold the body or the events; return the times of content, and the body."""
         if response.runs:
             stream = fold_runs(response.runs, response.event_times, api.merging, fold)
-            self.counters.malformed_events += stream.malformed_events
+            self._counters.malformed_events += stream.malformed_events
             return stream.chunk_times_ns, None
         content = response.content
         if content.startswith(_SSE_STARTS):
             stream = fold_text(content, api.merging, fold)
-            self.counters.malformed_events += stream.malformed_events
+            self._counters.malformed_events += stream.malformed_events
             return [], None
         value = _body(content, response.flags) if content else None
         if isinstance(value, dict):

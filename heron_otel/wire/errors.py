@@ -44,22 +44,22 @@ def error_of_value(value: dict[str, Json]) -> CallError | None:
     return CallError(type=found or OTHER, message=_cut(message))
 
 
-def error_of_status(status_code: int, value: Json) -> CallError:
-    """Return the error of a response with status 400 or above and the body ``value``.
+def error_of_status(status_code: int, body: Json, told: CallError | None = None) -> CallError:
+    """Return the error of a response with status 400 or above and the value ``body``.
 
-    The type is the provider's when the body names one, else the status code.
+    ``told`` is what the wire API found in it. The type is the provider's when one is named, else
+    the status code.
     """
-    if isinstance(value, list) and value:
-        value = value[0]
-    found = error_of_value(value) if isinstance(value, dict) else None
-    if found is None and isinstance(value, dict):
-        detail = value.get("detail", value.get("message"))
-        return CallError(type=str(status_code), message=_cut(detail))
-    if found is None:
+    if told is None:
+        value = body[0] if isinstance(body, list) and body else body
+        told = error_of_value(value) if isinstance(value, dict) else None
+        if told is None and isinstance(value, dict):
+            told = CallError(type=OTHER, message=_cut(value.get("detail", value.get("message"))))
+    if told is None:
         return CallError(type=str(status_code))
-    if found.type == OTHER:
-        return CallError(type=str(status_code), message=found.message)
-    return found
+    if told.type == OTHER:
+        return CallError(type=str(status_code), message=told.message)
+    return told
 
 
 def error_of_end(end: int, *, is_answered: bool) -> CallError | None:

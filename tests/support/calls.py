@@ -71,7 +71,7 @@ def tool_delta(index: int, arguments: str, **members: object) -> dict[str, objec
 
 def message_start(**usage: object) -> dict[str, object]:
     """Return an Anthropic ``message_start`` event."""
-    message = {
+    message: dict[str, object] = {
         "id": "msg_123",
         "type": "message",
         "role": "assistant",

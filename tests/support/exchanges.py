@@ -22,7 +22,8 @@ from heron_otel.records.http import (
 START_NS = 1_790_000_000_000_000_000
 MS = 1_000_000
 
-Body = bytes | str | Mapping[str, object] | Sequence[object] | None
+Body = object
+"""bytes, text, None, or a value that becomes JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,7 +185,7 @@ def test_server_tools_signatures_and_citations_of_a_stream_are_kept(merge: bool)
         {"type": "thinking_delta", "thinking": "see."},
         {"type": "signature_delta", "signature": "c2lnbmF0dXJl"},
     ]
-    cited = [
+    cited: list[dict[str, object]] = [
         {"type": "text_delta", "text": "Found "},
         {"type": "citations_delta", "citation": CITATION},
         {"type": "citations_delta", "citation": CITATION},

@@ -332,7 +332,7 @@ def test_annotations_stay_with_their_text() -> None:
 def test_the_answer_tells_the_provider_when_the_host_does_not(
     members: dict[str, object], provider: str
 ) -> None:
-    events = events_of([chunk({"content": "x"}, "stop", **members), DONE])
+    events = events_of([{**chunk({"content": "x"}, "stop"), **members}, DONE])
     assert call_of(make_exchange(CHAT_REQUEST, events=events, host="llm:8000")).provider == provider
 
 

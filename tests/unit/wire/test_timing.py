@@ -91,7 +91,7 @@ def test_only_events_with_content_are_tokens(merge: bool) -> None:
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_pings_signatures_and_empty_deltas_are_no_tokens(merge: bool) -> None:
-    payloads = [
+    payloads: list[dict[str, object]] = [
         message_start(),
         {"type": "ping"},
         *text_block(0, "", "a", "b")[:-1],
