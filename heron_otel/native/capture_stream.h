@@ -23,7 +23,7 @@ struct capture_stream {
 	int fd;
 	bool regular; /* reads never wait */
 	bool at_end;
-	bool started;	/* the compression is known */
+	bool started; /* the compression is known */
 	uint8_t *data;
 	size_t begin; /* bytes not yet taken: data[begin..end) */
 	size_t end;

@@ -234,8 +234,7 @@ void flow_touch(struct flow_table *table, struct core_shared *shared, struct flo
 		service_add(table, flow);
 	else if (!service && flow->in_service)
 		service_remove(table, flow);
-	file(table, shared, flow,
-	     waiting ? LIST_WAITING : (flow->http ? LIST_IDLE : LIST_OPENING));
+	file(table, shared, flow, waiting ? LIST_WAITING : (flow->http ? LIST_IDLE : LIST_OPENING));
 }
 
 static void free_state(struct core_shared *shared, struct flow *flow)

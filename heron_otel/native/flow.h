@@ -49,7 +49,7 @@ struct direction {
 	uint64_t held_bytes;
 	uint32_t stray_seq; /* where the next segment begins if the last one was no stray */
 	bool stray;
-	bool synced; /* next_seq is known */
+	bool synced;  /* next_seq is known */
 	bool doubted; /* evidence and evidence_ns are set */
 	bool has_fin;
 	bool ended; /* FIN delivered */
@@ -66,15 +66,15 @@ enum flow_list {
 
 struct flow {
 	struct flow_key key;
-	uint64_t id; /* frame number of the first packet */
-	uint64_t tick; /* of the last packet */
+	uint64_t id;	    /* frame number of the first packet */
+	uint64_t tick;	    /* of the last packet */
 	struct http1 *http; /* from the first payload on */
 	struct flow *newer; /* in list */
 	struct flow *older;
 	struct flow *service_next;
 	struct flow *service_prev;
 	uint64_t hash;
-	uint8_t list; /* enum flow_list */
+	uint8_t list;  /* enum flow_list */
 	int8_t client; /* side that sent the SYN; -1 unknown */
 	bool in_service;
 	bool due;

@@ -17,9 +17,9 @@ enum capture_format {
 
 struct capture_interface {
 	uint32_t linktype;
-	uint32_t snaplen; /* 0: no limit */
+	uint32_t snaplen;   /* 0: no limit */
 	uint8_t resolution; /* if_tsresol as written */
-	int64_t offset_s; /* if_tsoffset */
+	int64_t offset_s;   /* if_tsoffset */
 };
 
 enum step {
@@ -44,7 +44,7 @@ struct reader {
 	struct capture_interface *interfaces; /* of this section */
 	uint32_t interface_count;
 	uint32_t interface_capacity;
-	uint64_t skip; /* bytes of a block that nobody needs */
+	uint64_t skip;	     /* bytes of a block that nobody needs */
 	uint64_t last_ts_ns; /* stands in for the time of Simple Packet Blocks */
 	uint32_t unknown_linktype;
 	bool any_known;

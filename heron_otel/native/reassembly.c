@@ -356,8 +356,7 @@ void direction_acked(struct core_shared *shared, struct direction *direction, ui
 
 bool direction_has_hole(const struct direction *direction)
 {
-	return direction->doubted || direction->first ||
-	       (direction->has_fin && !direction->ended);
+	return direction->doubted || direction->first || (direction->has_fin && !direction->ended);
 }
 
 static bool front_due(const struct core_shared *shared, const struct direction *direction)

@@ -73,8 +73,8 @@ static bool open_http(struct core_shared *shared, struct flow *flow)
 
 		for (int word = 0; word < 2; word++)
 			for (int byte = 0; byte < 8; byte++)
-				*address++ = (uint8_t)(flow->key.address[side][word] >>
-						       (56 - 8 * byte));
+				*address++ =
+					(uint8_t)(flow->key.address[side][word] >> (56 - 8 * byte));
 		identity.port[side] = flow->key.port[side];
 	}
 	flow->http = http1_new(shared, &identity);
@@ -121,8 +121,7 @@ static bool outlives_closed(struct core_shared *shared, const struct flow *flow,
 	const struct direction *own = &flow->direction[side];
 	int32_t ahead = (int32_t)(segment->seq - own->next_seq);
 
-	if (segment->len && own->synced &&
-	    (ahead > PLAUSIBLE_BYTES || ahead < -PLAUSIBLE_BYTES))
+	if (segment->len && own->synced && (ahead > PLAUSIBLE_BYTES || ahead < -PLAUSIBLE_BYTES))
 		return true;
 	shared->counters.retransmitted_bytes += segment->len;
 	return false;
@@ -176,8 +175,7 @@ void tcp_receive(struct flow_table *table, struct core_shared *shared, const str
 		receive_payload(table, shared, key, hash, flow, side, segment, ts_ns);
 		return;
 	}
-	if (flow->direction[side].synced &&
-	    segment->seq + 1 == flow->direction[side].next_seq &&
+	if (flow->direction[side].synced && segment->seq + 1 == flow->direction[side].next_seq &&
 	    !flow->direction[side].ended && !(segment->flags & TCP_SYN))
 		shared->counters.keepalive_probes++;
 	flow_touch(table, shared, flow);
