@@ -29,6 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Result of one request."""
 
     verdict: Verdict
+    reached: bool = False  # the server itself answered
     reason: str = ""  # why it was not taken, or what the server warns about
     retry_after_s: float | None = None  # what the server asked for
     rejected_spans: int = 0  # of a taken request (partial success)

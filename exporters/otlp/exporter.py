@@ -84,12 +84,7 @@ class OtlpExporter:
                 self._counts["request_bytes"] += len(payload)
                 self._note(outcome)
             case Verdict.RETRY:
-                raise RetryableExportError(
-                    f"cannot reach {self._config.endpoint}: {outcome.reason}"
-                    if outcome.retry_after_s is None
-                    else f"{self._config.endpoint} asks to wait: {outcome.reason}",
-                    outcome.retry_after_s,
-                )
+                raise RetryableExportError(self._failure(outcome), outcome.retry_after_s)
             case Verdict.TOO_LARGE if request.spans > 1:
                 self._pending.popleft()
                 self._pending.extendleft(reversed(request.split()))
@@ -98,6 +93,14 @@ class OtlpExporter:
                 self._pending.popleft()
                 self._refused_spans += request.spans
                 self._refusal = f"{self._config.endpoint} refused the spans: {outcome.reason}"
+
+    def _failure(self, outcome: Outcome) -> str:
+        endpoint = self._config.endpoint
+        if outcome.retry_after_s is not None:
+            return f"{endpoint} asks to wait: {outcome.reason}"
+        if outcome.reached:
+            return f"{endpoint} cannot take spans now: {outcome.reason}"
+        return f"cannot reach {endpoint}: {outcome.reason}"
 
     def _note(self, outcome: Outcome) -> None:
         """Count and log a partial success or a warning of the server."""

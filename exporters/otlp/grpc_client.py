@@ -30,13 +30,17 @@ _RETRYABLE = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+_NO_ANSWER = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _SIZE_CODES = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE})
 # "Received message larger than max", "decoded message length too large", "message too large"
 _TOO_LARGE = re.compile(r"larger than max|too large|exceeds? (?:the )?(?:max|limit)", re.IGNORECASE)
 _NO_TLS = re.compile(r"WRONG_VERSION_NUMBER|packet length too long", re.IGNORECASE)
 _REASONS = (
     (re.compile(r"connection refused", re.IGNORECASE), "connection refused"),
-    (re.compile(r"name resolution|DNS|resolve", re.IGNORECASE), "cannot resolve the name"),
+    (
+        re.compile(r"resolving|name resolution|address lookup", re.IGNORECASE),
+        "cannot resolve the name",
+    ),
     (re.compile(r"CERTIFICATE_VERIFY_FAILED"), "the server's certificate is not trusted"),
     (re.compile(r"connection reset|socket closed", re.IGNORECASE), "connection closed"),
     (re.compile(r"no route|unreachable", re.IGNORECASE), "no route to the host"),
@@ -125,6 +129,7 @@ class GrpcClient:
         ):
             return Outcome(
                 verdict=Verdict.RETRY,
+                reached=code not in _NO_ANSWER and retry_after_s is None,
                 reason=self._reason(code, details),
                 retry_after_s=retry_after_s,
             )

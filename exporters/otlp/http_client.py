@@ -50,6 +50,9 @@ class HttpClient:
             self._pool = urllib3.PoolManager(num_pools=1)
             return
         context = _context(self._config.tls)
+        if self._config.tls.insecure_skip_verify:
+            # The setting says it once; urllib3 would say it with every connection.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         name = self._config.tls.server_name_override or None
         check = None if context.check_hostname else False
         self._pool = urllib3.PoolManager(
@@ -108,7 +111,7 @@ class HttpClient:
             return Outcome(verdict=Verdict.TOO_LARGE, reason=reason)
         if response.status in _RETRYABLE:
             wait_s = retry_after_s(response.headers.get("retry-after"), time.time())
-            return Outcome(verdict=Verdict.RETRY, reason=reason, retry_after_s=wait_s)
+            return Outcome(verdict=Verdict.RETRY, reached=True, reason=reason, retry_after_s=wait_s)
         if 300 <= response.status < 400:
             reason += "; redirects are not followed, set the endpoint they lead to"
         if response.status in (404, 405):
