@@ -121,7 +121,7 @@ def test_random_frames_are_counted(linktype: int) -> None:
 def test_damaged_files_end_or_fail_with_one_line(tmp_path: Path, flavour: str) -> None:
     original = (pcap if flavour == "pcap" else pcapng)(traffic())
     path = tmp_path / "damaged"
-    outcomes = {"end": 0, "error": 0}
+    messages: list[str] = []
     for seed in range(150):
         rng = random.Random(seed)
         data = bytearray(original)
@@ -135,10 +135,9 @@ def test_damaged_files_end_or_fail_with_one_line(tmp_path: Path, flavour: str) -
             try:
                 while reader.read_batch() is not None:
                     pass
-                outcomes["end"] += 1
             except CaptureError as error:
-                assert "\n" not in str(error)
-                outcomes["error"] += 1
+                messages.append(str(error))
         core.finish()
         assert core.buffered_bytes == 0
-    assert all(outcomes.values())
+    assert 0 < len(messages) < 150
+    assert not any("\n" in message for message in messages)
