@@ -22,6 +22,8 @@ _STRONG_TAIL = 12
 """Shortest random part of a tool id that names a conversation alone; shorter ones count calls."""
 _TEXT_CHARS = 1024  # of each text; enough to tell conversations apart, cheap to hash
 
+_Call = tuple[str | None, str, Json]  # id, name, arguments
+
 
 def anchor_session(view: CallView) -> str | None:
     """Return the session id computed from the first exchange, or None without an answer.
@@ -39,12 +41,11 @@ def anchor_session(view: CallView) -> str | None:
         response = view.response
         if response is None:
             return None
-        calls = [
-            (call.id, call.name, call.arguments)
-            for call in response.tool_calls
-            if not call.server_side
-        ]
-        text = response.text
+        made = response.tool_calls
+        calls = [(call.id, call.name, call.arguments) for call in client_calls(made)]
+        text = _history_signature(view.prefill)[1] + response.text
+        if not calls and not text:  # paused in a tool of the provider's
+            calls = [(call.id, call.name, call.arguments) for call in made]
     signature = None
     if calls:
         ids = [canonical_tool_id(tool_id) for tool_id, _, _ in calls if tool_id]
@@ -75,24 +76,31 @@ def _first_text(user: Message) -> str:
 
 def _history_signature(
     run: Iterable[Message],
-) -> tuple[list[tuple[str | None, str, Json]], str]:
+) -> tuple[list[_Call], str]:
     """Return tool calls (id, name, arguments) and text of the first assistant messages."""
-    calls: list[tuple[str | None, str, Json]] = []
+    calls: list[_Call] = []
+    server_calls: list[_Call] = []
     texts: list[str] = []
     for message in run:
         for part in message.parts:
-            if part.get("type") == "tool_call":
-                tool_id, name = part.get("id"), part.get("name")
-                calls.append(
-                    (
-                        tool_id if isinstance(tool_id, str) else None,
-                        name if isinstance(name, str) else "",
-                        part.get("arguments"),
-                    )
-                )
+            kind = part.get("type")
+            if kind == "tool_call":
+                calls.append(_call(part))
+            elif kind == "server_tool_call":
+                server_calls.append(_call(part))
             elif (text := text_of(part)) is not None:
                 texts.append(text)
-    return calls, "".join(texts)
+    text = "".join(texts)
+    return (calls if calls or text else server_calls), text
+
+
+def _call(part: dict[str, Json]) -> _Call:
+    tool_id, name = part.get("id"), part.get("name")
+    return (
+        tool_id if isinstance(tool_id, str) else None,
+        name if isinstance(name, str) else "",
+        part.get("arguments"),
+    )
 
 
 def client_calls(calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:

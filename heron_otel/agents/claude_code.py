@@ -203,7 +203,7 @@ def _prompt(
         if not (texts or media) or (results and not interrupted):
             return False, [], None
         return True, texts, f"{view.tail_index(position)}-{last.digest}"
-    return None, [], None
+    return (False if view.has_assistant() else None), [], None
 
 
 def _notifications(tail: list[tuple[Message, ...]]) -> tuple[TaskNotification, ...]:

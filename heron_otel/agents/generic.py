@@ -28,6 +28,7 @@ _METADATA_NAMES = ("session_id", "conversation_id", "thread_id", "chat_id", "ses
 _PROMPT_NAMES = ("prompt", "task", "message")
 _KIND_NAMES = ("subagent_type", "agent_name", "agent_type", "agent", "name")
 _MAX_ID_CHARS = 256
+_WORD_TOKENS = 16  # room for a label, not for an answer to a person
 _ID = re.compile(
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
     r"|^(?:ses|sess|session|conv|conversation|thread|chat)[-_:.][0-9A-Za-z_.:-]{8,}$"
@@ -41,7 +42,7 @@ class Generic:
     """Sessions by ids on the wire, else by the first words of the conversation.
 
     A call that shows neither a conversation nor an agent belongs to none: no wire id, no
-    history, no tools, and an answer for a program (structured output or one token).
+    history, no tools, and an answer for a program (structured output or a few tokens).
     """
 
     name = "generic"
@@ -98,8 +99,9 @@ def _is_program_call(view: CallView) -> bool:
     request = view.request
     if request.tools or view.has_assistant():
         return False
-    return (
-        request.metadata.get("output_type") == "json" or request.parameters.get("max_tokens") == 1
+    limit = request.parameters.get("max_tokens")
+    return request.metadata.get("output_type") == "json" or (
+        isinstance(limit, int) and limit <= _WORD_TOKENS
     )
 
 
@@ -136,7 +138,7 @@ def _prompt(
             return False, None, None
         digest = f"{view.tail_index(position)}-{last.digest}"
         return True, "\n".join(texts) or None, digest
-    return None, None, None
+    return (False if view.has_assistant() else None), None, None
 
 
 def _follows_results(items: list[tuple[Message, ...]]) -> bool:

@@ -44,6 +44,7 @@ class CallView:
         "client_address",
         "content_bytes",
         "error",
+        "prefill",
         "request",
         "response",
         "wire_api",
@@ -71,6 +72,7 @@ class CallView:
         self._tail: list[tuple[Message, ...]] | None = None
         self._tail_end = 0  # index of the wire item behind the tail
         self._has_assistant = False
+        self.prefill: tuple[Message, ...] = ()  # set by tail()
         self._first_user: Message | None = None
         self._first_assistant: list[Message] | None = None
 
@@ -86,7 +88,7 @@ class CallView:
     def tail(self) -> list[tuple[Message, ...]]:
         """Return the wire items after the last assistant item, last item first.
 
-        An assistant item at the very end is a prefill of the answer and is passed over.
+        An assistant text at the very end is the beginning of the answer and is passed over.
         """
         if self._tail is not None:
             return self._tail
@@ -96,8 +98,9 @@ class CallView:
         for index in range(count - 1, max(-1, count - 1 - MAX_TAIL_ITEMS), -1):
             messages = items.at(index)
             if messages and messages[0].role in ASSISTANT_ROLES:
-                if index != count - 1 or index == 0:
+                if index != count - 1 or index == 0 or not _is_prefill(messages):
                     break
+                self.prefill = messages
                 end = index
                 continue
             found.append(messages)
@@ -170,6 +173,10 @@ class CallView:
         if self.content_bytes is None or not tail or not tail[0]:
             return None
         return f"{len(self.request.messages)}-{self.content_bytes}-{tail[0][-1].digest}"
+
+
+def _is_prefill(messages: tuple[Message, ...]) -> bool:
+    return all(part.get("type") == "text" for message in messages for part in message.parts)
 
 
 def _tool_result(part: dict[str, Json]) -> ToolResult:

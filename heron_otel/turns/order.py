@@ -27,9 +27,6 @@ class Waiting:
         self.position = (call.timing.started_at_ns, call.key)
         self.ended_at_ns = call.timing.ended_at_ns
         self.due_ns = self.ended_at_ns + grace_ns
-        if self.role is CallRole.AUXILIARY:
-            # Main calls that start within a grace of its own start are known one grace later.
-            self.due_ns = max(self.due_ns, call.timing.started_at_ns + 2 * grace_ns)
         self.size = content_size(record)
 
     def __lt__(self, other: Waiting) -> bool:
@@ -81,8 +78,12 @@ class StartOrder:
             self.in_flight.pop(waiting.position[1], None)
         insort(self._mains if waiting.role is CallRole.MAIN else self._others, waiting)
 
-    def next_ready(self) -> Waiting | None:
-        """Return the call that settles next; ``due_ns`` says when. None: all are blocked."""
+    def next_ready(self, turn_started_at_ns: int | None) -> tuple[int, Waiting] | None:
+        """Return the moment at which a call settles next, and the call.
+
+        None: no call waits, or all of them wait for calls in flight. The argument is the start
+        of the open turn, None without one.
+        """
         mains = self._mains
         gate = None
         for flight in self.in_flight.values():
@@ -90,25 +91,20 @@ class StartOrder:
                 gate = flight.position
         best = None
         if mains and (gate is None or mains[0].position < gate):
-            best = mains[0]
-            gate = best.position
-        if not self._others:
-            return best
+            best = (mains[0].due_ns, mains[0])
+            gate = mains[0].position
         for other in self._others:
-            if gate is not None and gate < self._reach(other):
-                continue
-            if best is None or (other.due_ns, other.position) < (best.due_ns, best.position):
-                best = other
+            due_ns, reach = other.due_ns, other.position
+            if other.role is CallRole.AUXILIARY:
+                until_ns = reach[0] + self._grace_ns
+                if turn_started_at_ns is None or turn_started_at_ns > until_ns:
+                    # Its turn may open within a grace of its start, and is known one grace later.
+                    due_ns, reach = max(due_ns, until_ns + self._grace_ns), (until_ns, "~")
+            if (gate is None or gate > reach) and (
+                best is None or (due_ns, other.position) < (best[0], best[1].position)
+            ):
+                best = (due_ns, other)
         return best
-
-    def _reach(self, waiting: Waiting) -> tuple[int, str]:
-        """Return the position that main calls must have passed before ``waiting`` settles.
-
-        An auxiliary call belongs to the turn that opens within a grace of its start.
-        """
-        if waiting.role is CallRole.AUXILIARY:
-            return (waiting.position[0] + self._grace_ns, "~")
-        return waiting.position
 
     def remove(self, waiting: Waiting) -> None:
         """Take out a call that settles."""

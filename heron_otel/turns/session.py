@@ -14,11 +14,12 @@ from heron_otel.turns.turn import OpenTurn
 class ClosedTurn:
     """What is remembered of a turn so that its late calls can be recognised."""
 
-    __slots__ = ("key", "started_at_ns", "subagents")
+    __slots__ = ("ended_at_ns", "key", "started_at_ns", "subagents")
 
     def __init__(self, turn: OpenTurn) -> None:
         self.key = turn.key
         self.started_at_ns = turn.started_at_ns
+        self.ended_at_ns = turn.ended_at_ns
         self.subagents = {
             run.id: (run.key, run.spawn.tool_run if run.spawn is not None else None)
             for run in turn.subagents.runs
@@ -64,8 +65,8 @@ class Session:
 
     def deadline_ns(self) -> int | None:
         """Return when something is to be done next, or None."""
-        ready = self.order.next_ready()
-        deadline = ready.due_ns if ready is not None else None
+        ready = self._next_ready()
+        deadline = ready[0] if ready is not None else None
         if self.order.in_flight:
             lost = self._in_flight_deadline_ns()
             return lost if deadline is None else min(deadline, lost)
@@ -75,8 +76,8 @@ class Session:
 
     def step(self, now_ns: int, records: list[TurnRecord]) -> None:
         """Do what is due at ``now_ns``; add what comes of it to ``records``."""
-        while (ready := self.order.next_ready()) is not None and ready.due_ns <= now_ns:
-            records.extend(self._settle(ready))
+        while (ready := self._next_ready()) is not None and ready[0] <= now_ns:
+            records.extend(self._settle(ready[1], ready[0]))
         if self.order.in_flight:
             if self._in_flight_deadline_ns() <= now_ns:
                 self.forget_in_flight(next(iter(self.order.in_flight)))
@@ -94,9 +95,14 @@ class Session:
     def settle_first(self) -> list[TurnRecord]:
         """Place the waiting call that started first, ready or not."""
         first = self.order.first()
-        return self._settle(first) if first is not None else []
+        return self._settle(first, first.due_ns) if first is not None else []
 
-    def _settle(self, waiting: Waiting) -> list[TurnRecord]:
+    def _next_ready(self) -> tuple[int, Waiting] | None:
+        if not len(self.order):
+            return None
+        return self.order.next_ready(self.open.started_at_ns if self.open is not None else None)
+
+    def _settle(self, waiting: Waiting, now_ns: int) -> list[TurnRecord]:
         """Place one call; return it with all that follows from it."""
         self.order.remove(waiting)
         self._ledger.release(waiting)
@@ -112,7 +118,7 @@ class Session:
                     records.extend(self._place_main(attempt))
                 records.extend(self._place_main(record))
         if self.open is not None or self.draining:
-            records.extend(self._close_finished(waiting.due_ns))
+            records.extend(self._close_finished(now_ns))
         turn = self.open
         if turn is not None and any(
             isinstance(each, PlacedCall) and each.turn is turn.key and not each.late
@@ -246,11 +252,23 @@ class Session:
         return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
 
     def _place_auxiliary(self, record: AgentCall) -> list[TurnRecord]:
-        reach = record.call.timing.started_at_ns + self._limits.grace_ns
-        if self.open is not None and self.open.started_at_ns <= reach:
-            return self.open.add_auxiliary(record)
-        if self._closed and self._closed[0].started_at_ns <= reach:
-            return self._late(record)
+        """Place a call beside the conversation in the turn around its start.
+
+        Without one it belongs to the turn that opens within a grace, or to the one that ended
+        less than a grace before.
+        """
+        moment, grace_ns = record.call.timing.started_at_ns, self._limits.grace_ns
+        turn = self.open
+        if turn is not None and turn.started_at_ns <= moment:
+            return turn.add_auxiliary(record)
+        for closed in self._closed:
+            if closed.started_at_ns <= moment <= closed.ended_at_ns:
+                return self._late(record, closed)
+        if turn is not None and turn.started_at_ns <= moment + grace_ns:
+            return turn.add_auxiliary(record)
+        for closed in self._closed:
+            if closed.started_at_ns - grace_ns <= moment <= closed.ended_at_ns + grace_ns:
+                return self._late(record, closed)
         return self._outside(record, "auxiliary_outside")
 
     # Calls outside open turns
@@ -259,25 +277,22 @@ class Session:
         self._counters[reason] += 1
         return [PlacedCall(agent_call=record, turn=None)]
 
-    def _late(self, record: AgentCall) -> list[TurnRecord]:
-        """Place a call whose turn is over: the last one that began before it or its reach."""
+    def _late(self, record: AgentCall, turn: ClosedTurn | None = None) -> list[TurnRecord]:
+        """Place a call whose turn is over: ``turn``, else the last one that began before it."""
         self._counters["late_calls"] += 1
-        moment = record.call.timing.started_at_ns
-        if record.facts.role is CallRole.AUXILIARY:
-            moment += self._limits.grace_ns
-        found: ClosedTurn | None = None
-        for closed in self._closed:
-            if record.facts.subagent_id in closed.subagents:
-                found = closed
+        agent = record.facts.subagent_id or ""
+        for closed in self._closed if turn is None else ():
+            if agent in closed.subagents:
+                turn = closed
                 break
-            if closed.started_at_ns <= moment:
-                found = closed
-        if found is None:
+            if closed.started_at_ns <= record.call.timing.started_at_ns:
+                turn = closed
+        if turn is None:
             return [PlacedCall(agent_call=record, turn=None, late=True)]
-        subagent, tool_run = found.subagents.get(record.facts.subagent_id or "", (None, None))
+        subagent, tool_run = turn.subagents.get(agent, (None, None))
         return [
             PlacedCall(
-                agent_call=record, turn=found.key, parent=tool_run, subagent=subagent, late=True
+                agent_call=record, turn=turn.key, parent=tool_run, subagent=subagent, late=True
             )
         ]
 

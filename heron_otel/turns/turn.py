@@ -43,7 +43,6 @@ class OpenTurn:
     __slots__ = (
         "_answer_text",
         "_auxiliary_calls",
-        "_ended_at_ns",
         "_error_calls",
         "_error_type",
         "_finish_reasons",
@@ -59,6 +58,7 @@ class OpenTurn:
         "_user_text",
         "_version",
         "calls",
+        "ended_at_ns",
         "key",
         "last_main_at_ns",
         "main",
@@ -84,7 +84,7 @@ class OpenTurn:
         self._version = opening.facts.agent_version
         text = opening.facts.user_text
         self._user_text = text[: limits.preview_chars] if text is not None else None
-        self._ended_at_ns = self.started_at_ns
+        self.ended_at_ns = self.started_at_ns
         self._auxiliary_calls = 0
         self._error_calls = 0
         self._tool_calls = 0
@@ -161,7 +161,7 @@ class OpenTurn:
     def close(self) -> list[TurnRecord]:
         """Return what is left to say: tool runs without a result, sub-agents, the turn."""
         records: list[TurnRecord] = []
-        end = self._ended_at_ns
+        end = self.ended_at_ns
         records.extend(self.main.tools.close(end))
         runs = self.subagents.in_order()
         for run in runs:
@@ -196,7 +196,7 @@ class OpenTurn:
     def _count(self, record: AgentCall) -> None:
         call = record.call
         self.calls += 1
-        self._ended_at_ns = max(self._ended_at_ns, call.timing.ended_at_ns)
+        self.ended_at_ns = max(self.ended_at_ns, call.timing.ended_at_ns)
         if call.error is not None:
             self._error_calls += 1
         response = call.response
@@ -230,7 +230,7 @@ class OpenTurn:
             status=status,
             error_type=error_type,
             started_at_ns=self.started_at_ns,
-            ended_at_ns=self._ended_at_ns,
+            ended_at_ns=self.ended_at_ns,
             calls=self.calls,
             auxiliary_calls=self._auxiliary_calls,
             error_calls=self._error_calls,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from heron_otel.agents.stage import AgentCalls
@@ -112,6 +113,21 @@ def test_conversation_that_begins_with_text_forms_a_session() -> None:
     assert elsewhere.session_id != first.session_id
 
 
+def test_pause_in_a_tool_of_the_provider_is_an_anchor() -> None:
+    search = msgspec.structs.replace(asks("srvtoolu_01", "web_search"), server_side=True)
+    part = {"type": "server_tool_call", "id": "srvtoolu_01", "name": "web_search"}
+    first = generic(user("news?"), tools=[search])
+    second = generic(user("news?"), assistant(part), text="none")
+    assert first.session_id is not None
+    assert first.session_id == second.session_id
+
+
+def test_prefilled_answer_and_its_history_give_one_session() -> None:
+    first = generic(user("a haiku"), assistant("Leaves"), text=" fall down")
+    second = generic(user("a haiku"), assistant("Leaves fall down"), user("more"), text="x")
+    assert first.session_id == second.session_id
+
+
 @pytest.mark.case(106)
 def test_assistant_content_as_string_gives_one_session() -> None:
     # The wire stage makes a text part of a string; clients strip white space from it.
@@ -161,6 +177,7 @@ def test_names_of_users_and_programs_are_no_sessions(metadata: dict[str, Any]) -
     [
         {"metadata": {"output_type": "json"}, "text": "{}"},
         {"parameters": {"max_tokens": 1}, "text": "1"},
+        {"parameters": {"max_tokens": 3}, "text": "neutral"},
         {"operation": "embeddings"},
     ],
 )
@@ -191,7 +208,7 @@ def test_failed_first_call_has_an_agent_but_no_session_yet() -> None:
         ([user("hi"), assistant("ok"), user("<task-notification>x</task-notification>")],
          False, None),
         ([], None, None),
-        ([assistant("x")], None, None),
+        ([assistant("x")], False, None),
     ],
 )  # fmt: skip
 def test_what_counts_as_a_prompt(items: list[Any], start: bool | None, text: str | None) -> None:
