@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from heron_otel.records.wire import Json, LlmRequest
@@ -26,15 +25,13 @@ _OWN_MEMBERS = frozenset({"model", "messages", "stream", "tools", "system"})
 # Members that only this API has beside `messages`.
 _MARKS = ("system", "stop_sequences", "anthropic_version", "thinking", "context_management")
 
-_JOINED = ("text", "partial_json", "thinking", "signature")
 _MERGING = MergeRules(
-    joined=frozenset(_JOINED),
+    joined=frozenset({"text", "partial_json", "thinking", "signature", "content"}),
     last=frozenset({"obfuscation"}),
     exact=frozenset({"index"}),
     required=b'"content_block_delta"',
-    excluded=b'"citations_delta"',
+    excluded=(b'"citations_delta"',),
     begin=b'"delta"',
-    unsafe=re.compile(rb'"(?:%b)"\s*:\s*"[^"]' % "|".join(_JOINED).encode()),
 )
 
 _FINISH_REASONS: Mapping[str, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -24,17 +24,23 @@ class MergeRules:
     A string slot named in ``joined`` takes the concatenation of its values, a string slot named
     in ``last`` and a number slot not named in ``exact`` the last value; a run with any other
     slot is folded event by event. So is a run whose literal text lacks ``required`` or holds
-    ``excluded``, or has a match of ``unsafe`` after the first ``begin``: a constant that each
-    event would add again. Two ``joined`` slots of one name are not folded at once either.
+    one of ``excluded``, or has, after the first ``begin``, a text under a name in ``joined``:
+    a constant that each event would add again. Two ``joined`` slots of one name are not folded
+    at once either.
     """
 
     joined: frozenset[str]
     last: frozenset[str]
     exact: frozenset[str]
     required: bytes
-    excluded: bytes
+    excluded: tuple[bytes, ...]
     begin: bytes
-    unsafe: re.Pattern[bytes]
+    constant: re.Pattern[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = "|".join(sorted(self.joined)).encode()
+        constant = re.compile(rb'"(?:%b)"\s*:\s*"[^"]' % names)
+        object.__setattr__(self, "constant", constant)
 
 
 class Choice(msgspec.Struct, kw_only=True):

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from heron_otel.errors import JsonError
 from heron_otel.records.http import (
     BodyFlag,
@@ -74,8 +76,7 @@ class WireCounters:
     """Exchanges without a request, which ``http/`` never sends."""
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, gc=False):
     """A request with all that is known before its response."""
 
     key: str
@@ -300,21 +301,27 @@ def _estimate(request: LlmRequest, answer: Answer, *, is_broken: bool) -> None:
 
 def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
     choices = answer.choices
-    reasons = tuple(choice.stop_reason for choice in choices)
-    finish_reasons: tuple[str, ...] = ()
-    if is_failed or any(reasons):
-        finish_reasons = tuple(
-            "error" if reason is None else api.finish_reasons.get(reason, reason)
-            for reason in reasons
+    if not choices:
+        return LlmResponse(
+            id=answer.id, model=answer.model, usage=answer.usage, metadata=answer.metadata
         )
+    # Lists, not generators: nearly all answers have one choice.
+    reasons = [choice.stop_reason for choice in choices]
+    finish_reasons: list[str] = []
+    if is_failed or any(reasons):
+        words = api.finish_reasons
+        finish_reasons = [
+            "error" if reason is None else words.get(reason, reason) for reason in reasons
+        ]
+    first = choices[0]
     return LlmResponse(
         id=answer.id,
         model=answer.model,
-        messages=tuple(make_message("assistant", choice.parts) for choice in choices),
-        text=choices[0].text if choices else "",
-        tool_calls=tuple(choices[0].tool_calls) if choices else (),
-        stop_reasons=reasons,
-        finish_reasons=finish_reasons,
+        messages=tuple([make_message("assistant", choice.parts) for choice in choices]),
+        text=first.text,
+        tool_calls=tuple(first.tool_calls),
+        stop_reasons=tuple(reasons),
+        finish_reasons=tuple(finish_reasons),
         usage=answer.usage,
         metadata=answer.metadata,
     )

@@ -13,6 +13,7 @@ from heron_otel.wire.api import MergeRules, ResponseFold
 from heron_otel.wire.json_text import decode_lenient, decode_strict, scrub
 
 _DONE = b"[DONE]"
+_TEXT_MEMBER = re.compile(rb':\s*"[^"]')
 _BLANK_LINE = re.compile(rb"(?:\r\n|\r|\n){2,}")
 
 
@@ -113,23 +114,9 @@ def _fold_one(
 
 def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
     """Return the one event that stands for ``run``, or None when only expansion is exact."""
-    if not run.keys:
+    if not run.keys or not _is_literal_safe(run.parts, rules):
         return None
     parts = run.parts
-    is_required_found = False
-    is_begun = False
-    for part in parts:
-        if rules.excluded in part:
-            return None
-        if not is_required_found and rules.required in part:
-            is_required_found = True
-        begin = 0 if is_begun else part.find(rules.begin)
-        if begin >= 0:
-            is_begun = True
-            if rules.unsafe.search(part, begin):
-                return None
-    if not is_required_found:
-        return None
     pieces = [parts[0]]
     for slot, key in enumerate(run.keys):
         is_string = run.strings >> slot & 1
@@ -147,6 +134,25 @@ def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
     return b"".join(pieces)
 
 
+def _is_literal_safe(parts: tuple[bytes, ...], rules: MergeRules) -> bool:
+    """Return whether the literal text of a run adds nothing that counts per event."""
+    is_required_found = False
+    is_begun = False
+    for part in parts:
+        if not is_required_found and rules.required in part:
+            is_required_found = True
+        for excluded in rules.excluded:
+            if excluded in part:
+                return False
+        begin = 0 if is_begun else part.find(rules.begin)
+        if begin >= 0:
+            is_begun = True
+            # The first search is cheap and finds nothing in most streams.
+            if _TEXT_MEMBER.search(part, begin) and rules.constant.search(part, begin):
+                return False
+    return is_required_found
+
+
 def _content_times(run: SseRun, rules: MergeRules, times: list[int]) -> list[int]:
     """Return the times of the events of a merged run that add content."""
     slots = len(run.keys)
@@ -156,7 +162,7 @@ def _content_times(run: SseRun, rules: MergeRules, times: list[int]) -> list[int
     ]
     if len(content) == 1:
         sizes = lengths[content[0] :: slots]
-        if 0 not in sizes:
+        if all(sizes):
             return times
         return [time for time, size in zip(times, sizes, strict=True) if size]
     return [

@@ -50,7 +50,7 @@ def is_too_deep(data: bytes) -> bool:
 
 def decode_strict(data: bytes) -> Json:
     """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON."""
-    if is_too_deep(data):
+    if len(data) >= _DEPTH_FREE_BYTES and is_too_deep(data):
         raise JsonError("nested too deep")
     try:
         return cast(Json, _STRICT.decode(data))
@@ -93,8 +93,14 @@ def decode(data: bytes) -> Json:
 
 def decode_raw(raw: msgspec.Raw) -> Json:
     """Return the value of ``raw``, or None when it gives none."""
+    data = bytes(raw)
     try:
-        return decode(bytes(raw))
+        if len(data) < _DEPTH_FREE_BYTES:
+            return cast(Json, _STRICT.decode(data))
+    except _ERRORS:
+        pass
+    try:
+        return decode(data)
     except JsonError:
         return None
 
@@ -137,6 +143,8 @@ def scrub_text(text: str) -> str:
 
 def join_text(pieces: list[str]) -> tuple[str, int]:
     """Return ``pieces`` joined as valid Unicode, and the size of that in UTF-8 bytes."""
+    if not pieces:
+        return "", 0
     text = "".join(pieces)
     if text.isascii():
         return text, len(text)

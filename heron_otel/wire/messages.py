@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
@@ -29,10 +29,12 @@ _SAMPLE_BYTES = 32
 
 def make_message(role: str, parts: list[Part], name: str | None = None) -> Message:
     """Return the message with its JSON text and digest."""
-    value: Json = {"role": role, "parts": [*parts]}
-    if name is not None:
-        value = {"role": role, "name": name, "parts": [*parts]}
-    text = encode(value)
+    # Parts are JSON objects; a list of them is a JSON value, which mypy cannot see.
+    items = cast(Json, parts)
+    if name is None:
+        text = encode({"role": role, "parts": items})
+    else:
+        text = encode({"role": role, "name": name, "parts": items})
     return Message(
         role=role,
         name=name,

@@ -33,28 +33,26 @@ _PARAMETERS: Mapping[str, Parameter] = {
 }
 _OWN_MEMBERS = frozenset({"model", "messages", "stream", "tools", "functions"})
 
-_JOINED = (
-    "content",
-    "reasoning_content",
-    "reasoning",
-    "refusal",
-    "arguments",
-    "text",
-    "thinking",
-    "transcript",
-    "data",
-    "input",
-)
 _MERGING = MergeRules(
-    joined=frozenset(_JOINED),
+    joined=frozenset(
+        {
+            "content",
+            "reasoning_content",
+            "reasoning",
+            "refusal",
+            "arguments",
+            "text",
+            "thinking",
+            "transcript",
+            "data",
+            "input",
+        }
+    ),
     last=frozenset({"obfuscation", "token"}),
     exact=frozenset({"index"}),
     required=b'"delta"',
-    excluded=b'"message"',
+    excluded=(b'"message"', b'"annotations"'),
     begin=b'"delta"',
-    unsafe=re.compile(
-        rb'"(?:%b)"\s*:\s*"[^"]|"annotations"\s*:\s*\[\s*[^\]\s]' % "|".join(_JOINED).encode()
-    ),
 )
 
 _FINISH_REASONS: Mapping[str, str] = {

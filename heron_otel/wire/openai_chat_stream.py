@@ -25,6 +25,17 @@ MAX_TOOL_CALLS = 1024
 
 _METADATA = ("service_tier", "system_fingerprint", "provider")
 _RARE = frozenset({*_METADATA, "error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
+_MEMBERS_BESIDE = frozenset(
+    {
+        "reasoning_content",
+        "reasoning",
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "audio",
+        "annotations",
+    }
+)
 
 
 class _Tool(msgspec.Struct):
@@ -175,39 +186,40 @@ class ChatFold:
 
 def _fold_delta(choice: _ChatChoice, delta: dict[str, Json], at_ns: int) -> bool:
     is_content = False
-    for name, value in delta.items():
-        if not value:
-            continue
-        match name:
-            case "content":
-                if isinstance(value, str):
-                    choice.content.append(value)
-                    is_content = True
-                else:
-                    is_content = _fold_parts(choice, value) or is_content
-            case "reasoning_content" if isinstance(value, str):
-                choice.reasoning_content.append(value)
+    content = delta.get("content")
+    if content:
+        if isinstance(content, str):
+            choice.content.append(content)
+            is_content = True
+        else:
+            is_content = _fold_parts(choice, content)
+    if _MEMBERS_BESIDE.isdisjoint(delta):
+        return is_content
+    for name, pieces in (
+        ("reasoning_content", choice.reasoning_content),
+        ("reasoning", choice.reasoning),
+        ("refusal", choice.refusal),
+    ):
+        value = delta.get(name)
+        if value and isinstance(value, str):
+            pieces.append(value)
+            is_content = True
+    calls = delta.get("tool_calls")
+    if isinstance(calls, list):
+        for call in calls:
+            if isinstance(call, dict) and _fold_tool(choice, call, at_ns):
                 is_content = True
-            case "reasoning" if isinstance(value, str):
-                choice.reasoning.append(value)
-                is_content = True
-            case "refusal" if isinstance(value, str):
-                choice.refusal.append(value)
-                is_content = True
-            case "tool_calls" if isinstance(value, list):
-                for call in value:
-                    if isinstance(call, dict) and _fold_tool(choice, call, at_ns):
-                        is_content = True
-            case "function_call" if isinstance(value, dict):
-                if choice.function is None:
-                    choice.function = _Tool()
-                is_content = _grow(choice.function, value, "arguments", at_ns) or is_content
-            case "audio" if isinstance(value, dict):
-                is_content = _fold_audio(choice, value) or is_content
-            case "annotations" if isinstance(value, list):
-                choice.annotations.extend(value)
-            case _:
-                pass
+    legacy = delta.get("function_call")
+    if isinstance(legacy, dict):
+        if choice.function is None:
+            choice.function = _Tool()
+        is_content = _grow(choice.function, legacy, "arguments", at_ns) or is_content
+    audio = delta.get("audio")
+    if isinstance(audio, dict):
+        is_content = _fold_audio(choice, audio) or is_content
+    annotations = delta.get("annotations")
+    if isinstance(annotations, list):
+        choice.annotations.extend(annotations)
     return is_content
 
 
@@ -285,46 +297,48 @@ def _fold_audio(choice: _ChatChoice, audio: dict[str, Json]) -> bool:
 
 def _close(choice: _ChatChoice) -> Choice:
     parts: list[Part] = []
-    spoken, spoken_bytes = join_text(choice.reasoning_content)
-    if spoken:
-        parts.append({"type": "reasoning", "content": spoken})
-    other, other_bytes = join_text(choice.reasoning)
-    # Servers in transition send the same reasoning under both names.
-    if other and other != spoken:
-        parts.append({"type": "reasoning", "content": other})
-    else:
-        other_bytes = 0
-    thinking, thinking_bytes = join_text(choice.thinking)
-    if thinking:
-        parts.append({"type": "reasoning", "content": thinking})
-    text, text_bytes = join_text(choice.content)
+    written = 0
+    reasons: list[str] = []
+    for pieces in (choice.reasoning_content, choice.reasoning, choice.thinking):
+        if pieces:
+            reason, size = join_text(pieces)
+            # Servers in transition send the same reasoning under both names.
+            if reason and reason not in reasons:
+                reasons.append(reason)
+                parts.append({"type": "reasoning", "content": reason})
+                written += size
+    text, size = join_text(choice.content)
+    written += size
     if text:
         part: Part = {"type": "text", "content": text}
         if choice.annotations:
             part["annotations"] = choice.annotations
         parts.append(part)
-    parts.extend(choice.extra)
-    refusal, refusal_bytes = join_text(choice.refusal)
-    if refusal:
+    if choice.extra:
+        parts.extend(choice.extra)
+    if choice.refusal:
+        refusal, size = join_text(choice.refusal)
+        written += size
         parts.append({"type": "refusal", "content": refusal})
-    transcript, transcript_bytes = join_text(choice.audio_transcript)
     if choice.audio is not None:
-        whole = dict(choice.audio)
-        whole["data"] = join_text(choice.audio_data)[0]
-        whole["transcript"] = transcript
+        transcript, size = join_text(choice.audio_transcript)
+        written += size
+        whole = {**choice.audio, "data": join_text(choice.audio_data)[0], "transcript": transcript}
         parts.append(audio_part(whole))
-    calls = [_call(choice.tools[key]) for key in sorted(choice.tools)]
+    calls: list[ToolCall] = []
+    if choice.tools:
+        calls = [_call(choice.tools[key]) for key in sorted(choice.tools)]
     if choice.function is not None:
         calls.append(_call(choice.function))
-    parts.extend(tool_call_part(call) for call in calls)
-    written = spoken_bytes + other_bytes + thinking_bytes + text_bytes + refusal_bytes
-    written += transcript_bytes
+    for call in calls:
+        written += call.arguments_bytes
+        parts.append(tool_call_part(call))
     return Choice(
         parts=parts,
         text=text,
         tool_calls=calls,
         stop_reason=choice.stop_reason,
-        content_bytes=written + sum(call.arguments_bytes for call in calls),
+        content_bytes=written,
     )
 
 
