@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -18,6 +17,7 @@ from heron_otel.component.registry import Registry
 from heron_otel.config.loader import load
 from heron_otel.config.model import Config
 from heron_otel.errors import UsageError
+from heron_otel.exporters.otlp.config import OtlpConfig
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
@@ -44,8 +44,8 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--otlp",
         metavar="URL",
-        help="send the spans to this OTLP receiver: http://HOST:4318, grpc://HOST:4317; "
-        "https and grpcs with TLS; port 4317 means gRPC",
+        help="send the spans to this OTLP receiver too: http://HOST:4318, grpc://HOST:4317; "
+        "https:// and grpcs:// with TLS",
     )
     parser.add_argument("--no-store", action="store_true", help="with --otlp: leave the store out")
     parser.set_defaults(run=run)
@@ -114,7 +114,9 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
         store = {"data_dir": str(options.data_dir.absolute())} if options.data_dir else {}
         exporters["clickhouse"] = store
     if options.otlp:
-        exporters["otlp"] = otlp_settings(options.otlp)
+        for problem in OtlpConfig(endpoint=options.otlp).problems():
+            raise UsageError(f"--otlp {options.otlp}: {problem.message}")
+        exporters["otlp"] = {"endpoint": options.otlp}
     tree = {
         "receivers": {
             options.source: {"files": list(options.files), "shards": options.shards},
@@ -133,18 +135,3 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
     }
     text = yaml.safe_dump(tree, allow_unicode=True).replace("$", "$$")
     return load([f"yaml:{text}"], [], {}, registry)
-
-
-def otlp_settings(url: str) -> dict[str, object]:
-    """Return the settings of an ``otlp`` exporter for a URL. Raises UsageError."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise UsageError(f"--otlp {url}: {error}") from error
-    schemes = {"http": "http", "https": "https", "grpc": "http", "grpcs": "https"}
-    if parts.scheme not in schemes or not parts.hostname:
-        raise UsageError(f"--otlp {url}: must be a URL such as http://localhost:4318")
-    grpc = parts.scheme.startswith("grpc") or (port == 4317 and parts.path in ("", "/"))
-    endpoint = parts._replace(scheme=schemes[parts.scheme]).geturl()
-    return {"endpoint": endpoint, "protocol": "grpc" if grpc else "http/protobuf"}
