@@ -54,7 +54,8 @@ def print_summary(
     screen.print(Text(_totals(totals)))
     screen.print()
     for command, meaning in _commands(data_dir, summary):
-        screen.print(Text(f"  {command:<44} {meaning}"), no_wrap=True, overflow="ellipsis")
+        # Never cut: it is there to be copied.
+        screen.print(Text(f"  {meaning:<27} {command}"), soft_wrap=True)
 
 
 def _collect(queries: StoreQueries, since_ns: int | None, until_ns: int | None) -> _Summary:
@@ -144,7 +145,8 @@ def _call_line(call: Record) -> Text:
     line.append(_cut(str(call["response_model"] or call["request_model"] or "?"), _MODEL_CHARS))
     if call["role"] == "auxiliary":
         line.append(" (auxiliary)", "dim")
-    line.append(f"  {compact(call['input_tokens'])} in {compact(call['output_tokens'])} out")
+    if call["input_tokens"] is not None or call["output_tokens"] is not None:
+        line.append(f"  {compact(call['input_tokens'])} in {compact(call['output_tokens'])} out")
     if call["time_to_first_token_s"] is not None:
         line.append(f"  first {seconds(call['time_to_first_token_s'])}")
     line.append(f"  {seconds(call['duration_s'])}")

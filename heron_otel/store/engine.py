@@ -20,6 +20,7 @@ from heron_otel.errors import MissingExtraError, StoreError
 from heron_otel.store.query_error import QueryError, engine_error
 
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_REASON_CHARS = 500
 MIB = 1024 * 1024
 
 # chDB encodes each block on its own; only in these formats are blocks put together a document.
@@ -107,6 +108,7 @@ class Handle:
 
     def __init__(self, connection: _Connection, role: Role, limits: QueryLimits) -> None:
         self._connection = connection
+        self._limits = limits
         settings = {
             "async_insert": "0",
             "implicit_select": "0",
@@ -144,14 +146,24 @@ class Handle:
         self, sql: str, output_format: str, parameters: Mapping[str, str]
     ) -> Iterator[bytes]:
         """Run a SELECT in a format of STREAMED_FORMATS and yield its result block by block."""
+        left = self._limits.max_result_bytes
         try:
             result = self._connection.send_query(sql, output_format, params=dict(parameters))
             try:
                 for block in result:
-                    yield bytes(block.bytes())
+                    data = bytes(block.bytes())
+                    left -= len(data)
+                    if left < 0:  # the engine does not hold streams to max_result_bytes
+                        raise QueryError(
+                            500,
+                            396,
+                            "TOO_MANY_ROWS_OR_BYTES",
+                            f"the result is larger than {self._limits.max_result_bytes} bytes",
+                        )
+                    yield data
             finally:
                 result.close()
-        except GeneratorExit:
+        except (GeneratorExit, QueryError):
             raise
         except Exception as error:
             raise engine_error(error) from error
@@ -205,7 +217,8 @@ class Engine:
             # Kept open: the engine ends with its last handle.
             self._first = self._open()
         except Exception as error:
-            raise StoreError(f"the engine cannot open {path}: {error}") from error
+            reason = " ".join(str(error).split())[:_REASON_CHARS]
+            raise StoreError(f"the engine cannot open {path}: {reason}") from error
 
     def handle(self, role: Role) -> Handle:
         """Return a new handle; the caller closes it."""

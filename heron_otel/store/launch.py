@@ -128,11 +128,12 @@ def _said(directory: DataDir, start: int, status: int) -> str:
             text = log.read()[-_ERROR_TEXT_BYTES:].decode("utf-8", "replace").strip()
     except OSError:
         text = ""
-    lines = [line.removeprefix("heron-otel: ") for line in text.splitlines() if line.strip()]
-    if not lines:
-        ended = f"signal {-status}" if status < 0 else f"status {status}"
-        return f"it ended with {ended} and said nothing"
-    return lines[-1]
+    lines = [line for line in text.splitlines() if line.strip()]
+    own = [line.removeprefix("heron-otel: ") for line in lines if line.startswith("heron-otel: ")]
+    if own or lines:
+        return (own or lines)[-1]
+    ended = f"signal {-status}" if status < 0 else f"status {status}"
+    return f"it ended with {ended} and said nothing"
 
 
 def _answers(record: EndpointRecord) -> bool:
