@@ -23,20 +23,21 @@
 
 /* Every limit has a counter that says how often it was reached. Defaults: core_limits_default(). */
 struct core_limits {
-	uint32_t max_flows;		/* connections with state at one time */
-	uint64_t max_reorder_bytes;	/* out-of-order bytes held per direction */
-	uint64_t max_buffered_bytes;	/* everything this core holds, all flows together */
-	uint64_t gap_timeout_ns;	/* event time a hole may stay open before it is a gap */
-	uint64_t flow_idle_ns;		/* event time without a packet; nothing outstanding */
-	uint64_t exchange_idle_ns;	/* same, with a request that waits for its response */
-	uint64_t announce_after_ns;	/* open this long after its request ended: HttpExchangeStarted */
-	uint32_t max_head_bytes;	/* one message head */
-	uint32_t max_fields;		/* field lines of one head */
-	uint32_t max_pipeline;		/* requests that wait on one connection */
-	uint64_t max_body_bytes;	/* decoded content kept per message */
-	uint32_t max_event_bytes;	/* one Server-Sent Event */
-	uint32_t max_coding_ratio;	/* decoded to encoded, checked past 1 MiB decoded */
-	uint32_t max_codings;		/* stacked content codings */
+	uint32_t max_flows;	     /* connections with state at one time */
+	uint64_t max_reorder_bytes;  /* out-of-order bytes held per direction */
+	uint64_t max_buffered_bytes; /* everything this core holds, all flows together */
+	uint64_t gap_timeout_ns;     /* event time a hole may stay open before it is a gap */
+	uint64_t flow_idle_ns;	     /* event time without a packet; nothing outstanding */
+	uint64_t exchange_idle_ns;   /* same, with a request that waits for its response */
+	uint64_t
+		announce_after_ns; /* open this long after its request ended: HttpExchangeStarted */
+	uint32_t max_head_bytes;   /* one message head */
+	uint32_t max_fields;	   /* field lines of one head */
+	uint32_t max_pipeline;	   /* requests that wait on one connection */
+	uint64_t max_body_bytes;   /* decoded content kept per message */
+	uint32_t max_event_bytes;  /* one Server-Sent Event */
+	uint32_t max_coding_ratio; /* decoded to encoded, checked past 1 MiB decoded */
+	uint32_t max_codings;	   /* stacked content codings */
 };
 
 /* X-macro: name. Order is ABI between core_counters() and core_counter_name(). Append freely. */
@@ -66,9 +67,9 @@ struct core_limits {
 	X(gaps)                                                                                    \
 	X(gap_bytes)                                                                               \
 	X(keepalive_probes)                                                                        \
-	X(stray_segments) /* out of any plausible window */                                        \
+	X(stray_segments)   /* out of any plausible window */                                      \
 	X(unowned_segments) /* no payload, no known flow */                                        \
-	X(clock_jumps) /* absurd packet times that the event clock did not follow */               \
+	X(clock_jumps)	    /* absurd packet times that the event clock did not follow */          \
 	/* http1.c */                                                                              \
 	X(requests)                                                                                \
 	X(responses)                                                                               \
@@ -137,7 +138,7 @@ void core_batch_clear(struct core *core);
 
 /* Event clock: highest believable packet time so far; 0 before two packets. */
 uint64_t core_now_ns(const struct core *core);
-uint64_t core_first_ns(const struct core *core); /* time of the first packet; 0: none yet */
+uint64_t core_first_ns(const struct core *core);       /* time of the first packet; 0: none yet */
 uint64_t core_buffered_bytes(const struct core *core); /* against max_buffered_bytes */
 const struct core_counters *core_counters(const struct core *core);
 size_t core_counter_count(void);

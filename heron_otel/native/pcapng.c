@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html */
 #include "reader_state.h"
-#include "segment.h"
 
 #include <stdlib.h>
 

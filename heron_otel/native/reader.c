@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reader_state.h"
-#include "segment.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -79,16 +78,6 @@ enum step reader_need(struct reader *reader, size_t len)
 		snprintf(reader->error, sizeof(reader->error), "%s", stream->error);
 		return STEP_ERROR;
 	}
-}
-
-uint16_t reader_u16(const struct reader *reader, const uint8_t *p)
-{
-	return reader->big_endian ? load_be16(p) : (uint16_t)(p[1] << 8 | p[0]);
-}
-
-uint32_t reader_u32(const struct reader *reader, const uint8_t *p)
-{
-	return reader->big_endian ? load_be32(p) : load_le32(p);
 }
 
 static enum step not_a_capture(struct reader *reader)

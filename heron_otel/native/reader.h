@@ -9,7 +9,8 @@
 
 #include "core.h"
 
-#define READER_MAX_PACKET (16u << 20) /* tcpdump's own bound on caplen is 256 KiB; USB reaches 128 MiB */
+#define READER_MAX_PACKET                                                                          \
+	(16u << 20) /* tcpdump's own bound on caplen is 256 KiB; USB reaches 128 MiB */
 
 enum reader_status {
 	READER_MORE = 1,  /* limits of this call reached; call again */

@@ -5,6 +5,7 @@
 
 #include "capture_stream.h"
 #include "reader.h"
+#include "segment.h"
 
 /* Some writers number interfaces in 16 bits; a section with more is damage. */
 #define MAX_INTERFACES 65536u
@@ -62,8 +63,15 @@ static inline const uint8_t *reader_data(const struct reader *reader)
 	return reader->stream.data + reader->stream.begin;
 }
 
-uint16_t reader_u16(const struct reader *reader, const uint8_t *p);
-uint32_t reader_u32(const struct reader *reader, const uint8_t *p);
+static inline uint16_t reader_u16(const struct reader *reader, const uint8_t *p)
+{
+	return reader->big_endian ? load_be16(p) : (uint16_t)(p[1] << 8 | p[0]);
+}
+
+static inline uint32_t reader_u32(const struct reader *reader, const uint8_t *p)
+{
+	return reader->big_endian ? load_be32(p) : load_le32(p);
+}
 
 /* pcapng.c: one block. */
 enum step pcapng_step(struct reader *reader, struct core *core);
