@@ -14,6 +14,7 @@ from heron_otel.wire.json_text import decode_lenient, decode_strict, scrub
 
 _DONE = b"[DONE]"
 _TEXT_MEMBER = re.compile(rb':\s*"[^"]')
+_ZERO_LENGTH = b"\0\0\0\0"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\r|\n){2,}")
 
 
@@ -155,6 +156,9 @@ def _is_literal_safe(parts: tuple[bytes, ...], rules: MergeRules) -> bool:
 
 def _content_times(run: SseRun, rules: MergeRules, times: list[int]) -> list[int]:
     """Return the times of the events of a merged run that add content."""
+    # Without four zero bytes in a row no length is zero; lengths from 256 on may hold them too.
+    if _ZERO_LENGTH not in run.lengths:
+        return times
     slots = len(run.keys)
     lengths = memoryview(run.lengths).cast("I").tolist()
     content = [
@@ -162,8 +166,6 @@ def _content_times(run: SseRun, rules: MergeRules, times: list[int]) -> list[int
     ]
     if len(content) == 1:
         sizes = lengths[content[0] :: slots]
-        if all(sizes):
-            return times
         return [time for time, size in zip(times, sizes, strict=True) if size]
     return [
         time
