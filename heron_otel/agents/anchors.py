@@ -43,7 +43,9 @@ def anchor_session(view: CallView) -> str | None:
             return None
         made = response.tool_calls
         calls = [(call.id, call.name, call.arguments) for call in client_calls(made)]
-        text = _history_signature(view.prefill)[1] + response.text
+        text = response.text
+        if view.prefill:
+            text = _history_signature(view.prefill)[1] + text
         if not calls and not text:  # paused in a tool of the provider's
             calls = [(call.id, call.name, call.arguments) for call in made]
     signature = None
@@ -70,8 +72,12 @@ def _arguments_text(arguments: Json) -> str:
 
 
 def _first_text(user: Message) -> str:
-    texts = (visible_text(text) for part in user.parts if (text := text_of(part)) is not None)
-    return "\n".join(text for text in texts if text)[:_TEXT_CHARS]
+    texts = []
+    for part in user.parts:
+        text = text_of(part)
+        if text is not None and (text := visible_text(text)):
+            texts.append(text)
+    return "\n".join(texts)[:_TEXT_CHARS]
 
 
 def _history_signature(

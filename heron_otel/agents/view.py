@@ -81,8 +81,8 @@ class CallView:
         """Return the request fields by lower-case name; the last of equal names wins."""
         values = self._header_values
         if values is None:
-            fields = self._fields
-            values = self._header_values = dict(zip(fields[::2], fields[1::2], strict=False))
+            fields = iter(self._fields)
+            values = self._header_values = dict(zip(fields, fields, strict=False))
         return values
 
     def tail(self) -> list[tuple[Message, ...]]:

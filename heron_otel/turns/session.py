@@ -120,10 +120,7 @@ class Session:
         if self.open is not None or self.draining:
             records.extend(self._close_finished(now_ns))
         turn = self.open
-        if turn is not None and any(
-            isinstance(each, PlacedCall) and each.turn is turn.key and not each.late
-            for each in records
-        ):
+        if turn is not None and _has_placed(records, turn.key):
             records.append(turn.progress())
         return records
 
@@ -365,3 +362,10 @@ class Session:
         if given_up := turn.tools_given_up():
             self._counters["tools_limit"] += given_up
         return turn.close()
+
+
+def _has_placed(records: list[TurnRecord], key: TurnKey) -> bool:
+    for record in records:
+        if isinstance(record, PlacedCall) and record.turn is key and not record.late:
+            return True
+    return False

@@ -200,7 +200,7 @@ class Subagents:
 
     def unfinished(self) -> bool:
         """Return whether a sub-agent still works or its end was not reported."""
-        return any(not run.is_finished() for run in self.runs)
+        return bool(self.runs) and any(not run.is_finished() for run in self.runs)
 
     def has_background(self) -> bool:
         """Return whether an unfinished sub-agent goes on without the main agent."""
@@ -208,6 +208,8 @@ class Subagents:
 
     def names(self) -> tuple[str, ...]:
         """Return the names, or ids where the name is not known, ordered and unique."""
+        if not self.runs:
+            return ()
         words = (run.name or run.id for run in self.in_order())
         return tuple(dict.fromkeys(word for word in words if word))[: self._limits.max_names]
 

@@ -96,6 +96,8 @@ class ToolRuns:
 
     def close(self, at_ns: int) -> list[ToolRun]:
         """Return the runs that got no result; ``at_ns`` is the end of the turn."""
+        if not self._pending:
+            return []
         runs = [self._run(pending, None, at_ns) for pending in self._pending.values()]
         self._pending.clear()
         return runs

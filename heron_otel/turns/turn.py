@@ -163,18 +163,20 @@ class OpenTurn:
         records: list[TurnRecord] = []
         end = self.ended_at_ns
         records.extend(self.main.tools.close(end))
-        runs = self.subagents.in_order()
-        for run in runs:
-            records.extend(run.thread.tools.close(end))
-        records.extend(run.record(self.key) for run in runs)
+        if runs := self.subagents.in_order():
+            for run in runs:
+                records.extend(run.thread.tools.close(end))
+            records.extend(run.record(self.key) for run in runs)
         status = TurnStatus.COMPLETE if self.terminal else self._last_status
         records.append(self._turn(status, None if self.terminal else self._error_type))
         return records
 
     def tools_given_up(self) -> int:
         """Return how many tool calls the limit of pending ones dropped."""
-        runs = (run.thread.tools.given_up for run in self.subagents.runs)
-        return self.main.tools.given_up + sum(runs)
+        given_up = self.main.tools.given_up
+        for run in self.subagents.runs:
+            given_up += run.thread.tools.given_up
+        return given_up
 
     def _add(self, record: AgentCall, thread: Thread, run: Subagent | None) -> list[TurnRecord]:
         call, facts = record.call, record.facts
