@@ -24,7 +24,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "exporters": BASE | {"records", "config", "component", "telemetry", "store"},
     "store": BASE | {"records", "config", "component"},
     "pipeline": BASE | STAGES | {"records", "config", "component", "exporters"},
-    "service": BASE | {"records", "config", "component", "pipeline", "exporters", "log_output"},
+    "self_metrics": BASE | {"config", "pipeline"},
+    "service": BASE
+    | {"records", "config", "component", "telemetry", "pipeline", "exporters", "self_metrics"},
 }
 # Not limited: they put the rest together.
 FREE = frozenset({"cli", "api", "__main__", ""})

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     out = capsys.readouterr().out
     for command in COMMANDS:
-        assert f"\n    {command} " in out
+        assert re.search(rf"^    {command}\b", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["--nothing"], ["validate"]])
