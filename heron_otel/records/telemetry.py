@@ -57,6 +57,7 @@ class SpanContent(msgspec.Struct, frozen=True, kw_only=True):
     output_messages: tuple[Message, ...] = ()
     system_instructions: bytes | None = None  # JSON array of parts
     tool_definitions: bytes | None = None  # JSON array
+    finish_reasons: tuple[str, ...] = ()  # of output_messages, to be written into them
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):

@@ -220,6 +220,9 @@ class CallSpans:
             output_messages=redactor.messages(answers) if masked else answers,
             system_instructions=redactor.blocks(system, masked=masked) if system else None,
             tool_definitions=redactor.blocks(tools, masked=masked) if tools is not None else None,
+            finish_reasons=response.finish_reasons
+            if response is not None and self._semconv.legacy
+            else (),
         )
 
     def _guarded(self, text: str, service: Service) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from heron_otel.records.telemetry import AttributeValue, Span
+import msgspec
+
+from heron_otel.records.telemetry import AttributeValue, Span, SpanContent
 from heron_otel.records.wire import Message
 from heron_otel.telemetry import semconv
 
@@ -17,6 +19,19 @@ from heron_otel.telemetry import semconv
 def messages_json(messages: tuple[Message, ...]) -> bytes:
     """Return the JSON array of ``messages``, joined from their own texts."""
     return b"[" + b",".join([message.json for message in messages]) + b"]"
+
+
+def _output_json(content: SpanContent) -> bytes:
+    """Return the JSON array of the answers, each with its finish reason.
+
+    ``finish_reason`` is a member of output messages up to v1.41 and deprecated since; readers
+    of that schema drop messages without it.
+    """
+    texts = [message.json for message in content.output_messages]
+    for index, reason in enumerate(content.finish_reasons[: len(texts)]):
+        member = msgspec.json.encode(reason)
+        texts[index] = texts[index][:-1] + b',"finish_reason":' + member + b"}"
+    return b"[" + b",".join(texts) + b"]"
 
 
 def content_attributes(span: Span) -> Iterator[tuple[str, bytes]]:
@@ -31,7 +46,7 @@ def content_attributes(span: Span) -> Iterator[tuple[str, bytes]]:
     if content.input_messages:
         yield semconv.INPUT_MESSAGES, messages_json(content.input_messages)
     if content.output_messages:
-        yield semconv.OUTPUT_MESSAGES, messages_json(content.output_messages)
+        yield semconv.OUTPUT_MESSAGES, _output_json(content)
 
 
 def exported_attributes(span: Span) -> dict[str, AttributeValue]:

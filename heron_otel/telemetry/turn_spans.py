@@ -140,7 +140,11 @@ class TurnSpans:
         if service.policy is CapturePolicy.REDACTED:
             asked = self._redactor.messages(asked)
             answered = self._redactor.messages(answered)
-        return SpanContent(input_messages=asked, output_messages=answered)
+        return SpanContent(
+            input_messages=asked,
+            output_messages=answered,
+            finish_reasons=turn.finish_reasons if self._config.semconv.legacy else (),
+        )
 
     def _json(self, value: Json, service: Service) -> str:
         """Return ``value`` as JSON text, a string as it is, after the capture policy."""

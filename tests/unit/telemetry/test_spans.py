@@ -119,7 +119,8 @@ def test_call_span_has_these_attributes_in_this_order() -> None:
                 '[{"role":"user","parts":[{"type":"text","content":"list the files"}]}]'
             ),
             "gen_ai.output.messages": (
-                '[{"role":"assistant","parts":[{"type":"text","content":"There is a.txt."}]}]'
+                '[{"role":"assistant","parts":[{"type":"text","content":"There is a.txt."}],'
+                '"finish_reason":"stop"}]'
             ),
         },
         "events": [],
@@ -182,7 +183,8 @@ def test_turn_span_is_the_root_with_totals_and_its_first_and_last_words() -> Non
                 '[{"role":"user","parts":[{"type":"text","content":"list the files"}]}]'
             ),
             "gen_ai.output.messages": (
-                '[{"role":"assistant","parts":[{"type":"text","content":"There is a.txt."}]}]'
+                '[{"role":"assistant","parts":[{"type":"text","content":"There is a.txt."}],'
+                '"finish_reason":"stop"}]'
             ),
         },
         "events": [],
@@ -527,6 +529,26 @@ def test_semconv_setting_chooses_the_names(
     assert type(call.attributes["gen_ai.request.top_k"]) is type(top_k)
     turn = span_of(make_turn(), config)
     assert ("gen_ai.agent.version" in turn.attributes) is version.legacy
+
+
+@pytest.mark.parametrize(
+    ("version", "written"),
+    [(SemconvVersion.V1_41, True), (SemconvVersion.LATEST, False), (SemconvVersion.DUP, True)],
+)
+def test_answers_have_their_finish_reason_where_the_schema_has_it(
+    version: SemconvVersion, written: bool
+) -> None:
+    call = make_call(
+        answers=[text("assistant", "a"), text("assistant", "b")],
+        finish_reasons=("stop", "length", "stop"),
+    )
+    for record in (place(call), make_turn()):
+        attributes = span_object(span_of(record, SpansConfig(semconv=version)))["attributes"]
+        assert isinstance(attributes, dict)
+        answers = json.loads(attributes["gen_ai.output.messages"])
+        reasons = [answer.get("finish_reason") for answer in answers]
+        expected = ["stop", "length"][: len(answers)]
+        assert reasons == (expected if written else [None] * len(answers))
 
 
 def test_openai_refinement_is_for_openai_apis_only() -> None:
