@@ -22,6 +22,7 @@ from heron_otel.store.queries import Filters, Record, StoreQueries
 _TURNS = 20  # newest turns shown
 _STEPS = 12  # calls and tool runs shown of one parent
 _PROMPT_CHARS = 60
+_SESSION_CHARS = 23  # `--session` takes any beginning
 _MODEL_CHARS = 32
 
 
@@ -124,7 +125,7 @@ def _session_line(session: str, turns: Sequence[Record]) -> Text:
         _counted(_sum(turns, "tool_calls"), "tool run"),
         f"{compact(_sum(turns, 'input_tokens'))} in {compact(_sum(turns, 'output_tokens'))} out",
     ]
-    name = f"session {plain(session)}" if session else "no session"
+    name = f"session {_cut(session, _SESSION_CHARS)}" if session else "no session"
     return Text(f"{name}  ", "bold").append("  ".join(facts), "not bold")
 
 
