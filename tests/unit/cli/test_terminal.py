@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers fit their columns; captured text cannot steer a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heron_otel.cli.terminal import compact, console, moment, number, plain, safe, seconds, short
+from heron_otel.records.wire import Json
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.0k"),
+        (12_345, "12.3k"),
+        (99_949, "99.9k"),
+        (99_999, "100k"),
+        (999_499, "999k"),
+        (999_999, "1.0M"),
+        (4_100_000, "4.1M"),
+        (10**15, "1000T"),
+    ],
+)
+def test_count_is_compact(value: Json, text: str) -> None:
+    assert compact(value) == text
+
+
+@given(st.integers(min_value=0, max_value=999 * 10**12))
+def test_compact_count_has_at_most_five_characters(value: int) -> None:
+    assert len(compact(value)) <= 5
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0 ms"),
+        (0.25, "250 ms"),
+        (1, "1.0 s"),
+        (59.94, "59.9 s"),
+        (65.2, "1 m 05 s"),
+        (3_725, "1 h 02 m"),
+    ],
+)
+def test_time_has_the_unit_that_fits(value: Json, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_unknown_values_are_a_dash() -> None:
+    assert (number(None), moment(None), short(None)) == ("-", "-", "-")
+    assert number(1234567) == "1,234,567"
+    assert moment("2026-01-31T12:00:01.123456789Z") == "2026-01-31 12:00:01"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b[31mred", "\x1b]0;title\x07", "a\x08b", "a\x9b31m", "a\u202eb", "bell\x07", "cr\rover"],
+)
+def test_control_characters_do_not_reach_the_terminal(text: str) -> None:
+    for shown in (safe(text), plain(text)):
+        assert all(char.isprintable() or char == "\ufffd" for char in shown), shown
+
+
+def test_line_ends_stay_in_messages_and_go_from_tables() -> None:
+    assert safe("a\r\nb\tc") == "a\nb\tc"
+    assert plain(" a\r\n b\t\tc ") == "a b c"
+
+
+@given(st.text())
+def test_no_text_can_steer_a_terminal(text: str) -> None:
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in plain(text))
+
+
+def test_output_that_is_no_terminal_has_100_columns_and_no_colour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    out = io.StringIO()
+    screen = console(out)
+    assert screen.width == 100
+    screen.print("[bold]text[/bold] :smile:", style="red")
+    assert out.getvalue() == "[bold]text[/bold] :smile:\n"
