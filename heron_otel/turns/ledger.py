@@ -9,8 +9,8 @@ import msgspec
 
 from heron_otel.records.agents import AgentCall, CallRole
 from heron_otel.turns.limits import TurnLimits
-from heron_otel.turns.order import Waiting
-from heron_otel.turns.thread import has_failed
+from heron_otel.turns.order import Waiting, content_size
+from heron_otel.turns.outcome import has_failed
 
 _RETRIED_STATUS = frozenset((408, 409, 425, 429))
 """Statuses below 500 that client SDKs of LLM providers try again."""
@@ -25,10 +25,12 @@ class Ledger:
 
     __slots__ = (
         "_attempts",
+        "attempt_bytes",
         "attempt_keys",
         "counters",
         "finishing",
         "limits",
+        "tool_bytes",
         "waiting",
         "waiting_bytes",
     )
@@ -39,6 +41,8 @@ class Ledger:
         self.finishing = False
         self.waiting: dict[int, tuple[Waiting, SessionKey]] = {}  # in order of arrival
         self.waiting_bytes = 0
+        self.tool_bytes = 0  # arguments of tool calls without a result
+        self.attempt_bytes = 0
         self._attempts: dict[AttemptKey, list[AgentCall]] = {}
         self.attempt_keys: dict[CallKey, AttemptKey] = {}  # in order of arrival
 
@@ -75,11 +79,18 @@ class Ledger:
         status = response.status_code if response is not None else 0
         return not 400 <= status < 500 or status in _RETRIED_STATUS
 
+    def has_too_many_attempts(self) -> bool:
+        """Return whether an attempt has to go ahead."""
+        return len(self.attempt_keys) > self.limits.max_attempts or (
+            self.attempt_bytes > self.limits.max_waiting_bytes and len(self.attempt_keys) > 1
+        )
+
     def hold_attempt(self, record: AgentCall) -> None:
         """Keep a failed first attempt until its retry."""
         key = _attempt_key(record)
         self._attempts.setdefault(key, []).append(record)
         self.attempt_keys[record.call.source, record.call.key] = key
+        self.attempt_bytes += content_size(record)
 
     def drop_attempt(self, call_key: CallKey) -> AgentCall | None:
         """Return an attempt that no retry took and forget it; None when one did."""
@@ -89,6 +100,7 @@ class Ledger:
         held = self._attempts[key]
         found = next(record for record in held if record.call.key == call_key[1])
         held.remove(found)
+        self.attempt_bytes -= content_size(found)
         if not held:
             del self._attempts[key]
         return found

@@ -27,11 +27,15 @@ class TurnLimits:
     max_waiting_calls: int = 4096
     """Ended calls that wait for their order; the longest waiting one goes ahead."""
     max_waiting_bytes: int = 33_554_432
-    """Content bytes of those calls."""
+    """Content bytes of those calls, and of failed first calls that wait for their retry."""
+    max_session_waiting: int = 256
+    """The same for one session."""
     max_in_flight: int = 4096
     """Announced calls remembered; the oldest one is forgotten."""
     max_pending_tools: int = 1024
     """Tool calls of one agent without a result; the oldest one is given up."""
+    max_tool_bytes: int = 33_554_432
+    """Argument bytes of all such tool calls; the least recently used turn is closed."""
     max_subagents: int = 256
     """Sub-agents of one turn; calls of further ones stand in the turn itself."""
     max_draining_turns: int = 8

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterator
 
-from heron_otel.records.agents import AgentCall, AgentCallStarted, CallRole
+from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentFacts, CallRole
 
 
 class Waiting:
@@ -48,7 +48,15 @@ class InFlight:
     __slots__ = ("facts", "position", "role")
 
     def __init__(self, record: AgentCallStarted) -> None:
-        self.facts = record.facts
+        facts = record.facts
+        # Texts and tool results of the request are not kept.
+        self.facts = AgentFacts(
+            agent_name=facts.agent_name,
+            role=facts.role,
+            subagent_id=facts.subagent_id,
+            user_start=facts.user_start,
+            user_digest=facts.user_digest,
+        )
         self.position = (record.started.started_at_ns, record.started.key)
         self.role = record.facts.role
 

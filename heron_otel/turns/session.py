@@ -176,7 +176,7 @@ class Session:
         previous = self._closed[-1].key.key if self._closed else None
         if self.draining:
             previous = self.draining[-1].key.key
-        self.open = OpenTurn(key, record, self._turns_opened, previous, self._limits)
+        self.open = OpenTurn(key, record, self._turns_opened, previous, self._ledger)
         self._turns_opened += 1
         return self._add_main(self.open, record)
 

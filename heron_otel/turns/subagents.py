@@ -7,11 +7,12 @@ from heron_otel.records.agents import AgentCall, TaskNotification, ToolResult, c
 from heron_otel.records.turns import SubagentRun, ToolRun, TurnKey
 from heron_otel.records.wire import Json
 from heron_otel.turns.keys import derive_key
-from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.thread import Thread
 from heron_otel.turns.tool_runs import PendingTool
 from heron_otel.turns.usage import NO_USAGE, add_usage
 
+_PROMPT_CHARS = 2000  # of a task, compared with the prompt of a sub-agent
 _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
 
 
@@ -23,7 +24,7 @@ class Spawn:
     def __init__(self, pending: PendingTool, prompt: str, name: str | None) -> None:
         self.tool_run = pending.key
         self.tool_id = canonical_tool_id(pending.tool_call.id) if pending.tool_call.id else None
-        self.prompt = prompt
+        self.prompt = prompt[:_PROMPT_CHARS]
         self.name = name
         self.answered = False
         self.result_text = ""
@@ -53,7 +54,7 @@ class Subagent:
     )
 
     def __init__(
-        self, turn: TurnKey, record: AgentCall, spawn: Spawn | None, limits: TurnLimits
+        self, turn: TurnKey, record: AgentCall, spawn: Spawn | None, ledger: Ledger
     ) -> None:
         facts = record.facts
         self.id = facts.subagent_id
@@ -67,7 +68,7 @@ class Subagent:
         self.terminal = False
         self.background = False
         self.notified = False
-        self.thread = Thread(turn, self.key, limits)
+        self.thread = Thread(turn, self.key, ledger)
         if spawn is not None:
             self.join(spawn)
 
@@ -112,11 +113,12 @@ class Subagent:
 class Subagents:
     """All sub-agents of a turn."""
 
-    __slots__ = ("_by_id", "_limits", "_notices", "_spawns", "_turn", "runs")
+    __slots__ = ("_by_id", "_ledger", "_limits", "_notices", "_spawns", "_turn", "runs")
 
-    def __init__(self, turn: TurnKey, limits: TurnLimits) -> None:
+    def __init__(self, turn: TurnKey, ledger: Ledger) -> None:
         self._turn = turn
-        self._limits = limits
+        self._ledger = ledger
+        self._limits = ledger.limits
         self._spawns: list[Spawn] = []
         self._by_id: dict[str, Subagent] = {}
         self._notices: list[TaskNotification] = []
@@ -173,8 +175,9 @@ class Subagents:
     def match(self, record: AgentCall) -> Spawn | None:
         """Return the spawning call, not taken yet, whose task or result names this sub-agent."""
         facts = record.facts
+        tasks = [text[:_PROMPT_CHARS] for text in facts.task_texts]
         for spawn in self._spawns:
-            if spawn.run is None and spawn.prompt in facts.task_texts:
+            if spawn.run is None and spawn.prompt in tasks:
                 return spawn
         if facts.subagent_id:
             for spawn in self._spawns:
@@ -186,7 +189,7 @@ class Subagents:
         """Return a new sub-agent for its first call, or None at the limit."""
         if len(self.runs) >= self._limits.max_subagents:
             return None
-        run = Subagent(self._turn, record, spawn, self._limits)
+        run = Subagent(self._turn, record, spawn, self._ledger)
         self.runs.append(run)
         if run.id is not None:
             self._by_id[run.id] = run

@@ -5,17 +5,8 @@ from __future__ import annotations
 
 from heron_otel.records.agents import AgentCall, AgentFacts
 from heron_otel.records.turns import TurnKey
-from heron_otel.records.wire import LlmCall
-from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.tool_runs import ToolRuns
-
-
-def has_failed(call: LlmCall) -> bool:
-    """Return whether a call brought no whole answer."""
-    response = call.response
-    if call.error is not None or response is None:
-        return True
-    return not call.complete and not any(response.stop_reasons)
 
 
 class Failure:
@@ -40,8 +31,8 @@ class Thread:
 
     __slots__ = ("failure", "tools")
 
-    def __init__(self, turn: TurnKey, subagent: str | None, limits: TurnLimits) -> None:
-        self.tools = ToolRuns(turn, subagent, limits.max_pending_tools)
+    def __init__(self, turn: TurnKey, subagent: str | None, ledger: Ledger) -> None:
+        self.tools = ToolRuns(turn, subagent, ledger)
         self.failure: Failure | None = None
 
     def attempt_before(self, facts: AgentFacts) -> str | None:

@@ -9,6 +9,7 @@ from heron_otel.records.agents import AgentCall, ToolResult, canonical_tool_id
 from heron_otel.records.turns import ToolRun, TurnKey
 from heron_otel.records.wire import ToolCall
 from heron_otel.turns.keys import derive_key
+from heron_otel.turns.ledger import Ledger
 
 
 class PendingTool:
@@ -30,7 +31,7 @@ class ToolRuns:
     """
 
     __slots__ = (
-        "_max_pending",
+        "_ledger",
         "_pending",
         "_repeat",
         "_signature",
@@ -40,10 +41,10 @@ class ToolRuns:
         "longest_repeat",
     )
 
-    def __init__(self, turn: TurnKey, subagent: str | None, max_pending: int) -> None:
+    def __init__(self, turn: TurnKey, subagent: str | None, ledger: Ledger) -> None:
         self._turn = turn
         self._subagent = subagent
-        self._max_pending = max_pending
+        self._ledger = ledger
         self._pending: dict[str, PendingTool] = {}
         self._signature: tuple[str, bytes] | None = None
         self._repeat = 0
@@ -68,12 +69,13 @@ class ToolRuns:
             self._count_repeat(tool_call)
             name = canonical_tool_id(tool_call.id) if tool_call.id else f"\0{pending.key}"
             old = self._pending.pop(name, None)
-            if old is None and len(self._pending) >= self._max_pending:
+            if old is None and len(self._pending) >= self._ledger.limits.max_pending_tools:
                 old = self._pending.pop(next(iter(self._pending)))
                 self.given_up += 1
             if old is not None:
                 dropped.append(self._run(old, None, call.timing.started_at_ns))
             self._pending[name] = pending
+            self._ledger.tool_bytes += tool_call.arguments_bytes
             asked.append(pending)
         return asked, dropped
 
@@ -109,6 +111,7 @@ class ToolRuns:
         return None
 
     def _run(self, pending: PendingTool, result: ToolResult | None, at_ns: int) -> ToolRun:
+        self._ledger.tool_bytes -= pending.tool_call.arguments_bytes
         return ToolRun(
             key=pending.key,
             turn=self._turn,

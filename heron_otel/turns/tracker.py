@@ -63,6 +63,7 @@ class TurnTracker:
             "waiting": len(self._ledger.waiting),
             "in_flight": len(self._in_flight),
             "attempts": len(self._ledger.attempt_keys),
+            "tool_bytes": self._ledger.tool_bytes,
         }
 
     def feed(self, record: AgentRecord) -> Iterable[TurnRecord]:
@@ -78,7 +79,7 @@ class TurnTracker:
             if record.facts.agent_name is None or record.facts.session_id is None:
                 self._take_outside(record, records)
             else:
-                self._take(record)
+                self._take(record, records)
         if self._ledger.is_over_limit() or len(self._sessions) > self._limits.max_sessions:
             self._shrink(records)
         return records
@@ -139,7 +140,7 @@ class TurnTracker:
             self._schedule(forgotten)
         self._schedule(session)
 
-    def _take(self, record: AgentCall) -> None:
+    def _take(self, record: AgentCall, records: list[TurnRecord]) -> None:
         call = record.call
         session = self._session(record, call.source)
         if self._in_flight:
@@ -151,6 +152,10 @@ class TurnTracker:
         session.order.add(waiting)
         session.last_seen_ns = max(session.last_seen_ns, waiting.ended_at_ns)
         self._ledger.hold(waiting, session.key)
+        if len(session.order) > self._limits.max_session_waiting:
+            self._ledger.counters["session_waiting_limit"] += 1
+            records.extend(session.settle_first())
+            self._note_open(session, records)
         self._schedule(session)
 
     def _take_outside(self, record: AgentCall, records: list[TurnRecord]) -> None:
@@ -167,7 +172,7 @@ class TurnTracker:
         deadline_ns = call.timing.ended_at_ns + self._limits.grace_ns + self._limits.retry_ns
         timer = (deadline_ns, (call.source, _ATTEMPT, call.key))
         heappush(self._source(call.source).timers, timer)
-        if len(ledger.attempt_keys) > self._limits.max_attempts:
+        while ledger.has_too_many_attempts():
             ledger.counters["attempts_limit"] += 1
             self._give_up_attempt(next(iter(ledger.attempt_keys)), records)
 
@@ -230,9 +235,14 @@ class TurnTracker:
             return
         self._open[key] = session
         if len(self._open) > self._limits.max_open_turns:
-            self._ledger.counters["open_turns_limit"] += 1
-            oldest = self._open.pop(next(iter(self._open)))
-            records.extend(oldest.close_all())
+            self._close_oldest("open_turns_limit", records)
+        while self._open and self._ledger.tool_bytes > self._limits.max_tool_bytes:
+            self._close_oldest("tool_bytes_limit", records)
+
+    def _close_oldest(self, counter: str, records: list[TurnRecord]) -> None:
+        self._ledger.counters[counter] += 1
+        oldest = self._open.pop(next(iter(self._open)))
+        records.extend(oldest.close_all())
 
     def _shrink(self, records: list[TurnRecord]) -> None:
         """Make room at the limits of waiting calls and of sessions."""

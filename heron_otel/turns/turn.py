@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from heron_otel.records.agents import AgentCall, AgentFacts
-from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.turns import (
     AgentTurn,
     PlacedCall,
@@ -13,28 +12,11 @@ from heron_otel.records.turns import (
     TurnRecord,
     TurnStatus,
 )
-from heron_otel.records.wire import LlmCall
-from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.ledger import Ledger
+from heron_otel.turns.outcome import has_failed, status_after
 from heron_otel.turns.subagents import Subagent, Subagents
-from heron_otel.turns.thread import Failure, Thread, has_failed
+from heron_otel.turns.thread import Failure, Thread
 from heron_otel.turns.usage import NO_USAGE, add_usage
-
-_ABORTS = frozenset(("connection_reset", "stream_interrupted", "no_response"))
-"""Values of ``CallError.type`` for exchanges whose connection went away."""
-
-
-def is_aborted(call: LlmCall) -> bool:
-    """Return whether the connection was closed under a call that had not failed by itself.
-
-    Which side closed is not known. A client whose server goes away tries again and the turn
-    goes on, so a turn that ends here was given up.
-    """
-    response = call.exchange.response
-    return (
-        call.error is not None
-        and call.error.type in _ABORTS
-        and (response is None or response.status_code < 400)
-    )
 
 
 class OpenTurn:
@@ -68,7 +50,7 @@ class OpenTurn:
     )
 
     def __init__(
-        self, key: TurnKey, opening: AgentCall, index: int, previous: str | None, limits: TurnLimits
+        self, key: TurnKey, opening: AgentCall, index: int, previous: str | None, ledger: Ledger
     ) -> None:
         self.key = key
         self.started_at_ns = opening.call.timing.started_at_ns
@@ -76,14 +58,14 @@ class OpenTurn:
         self.calls = 0
         self.terminal = False
         self._prompt_digest = opening.facts.user_digest
-        self.main = Thread(key, None, limits)
-        self.subagents = Subagents(key, limits)
-        self._limits = limits
+        self.main = Thread(key, None, ledger)
+        self.subagents = Subagents(key, ledger)
+        self._limits = ledger.limits
         self._index = index
         self._previous = previous
         self._version = opening.facts.agent_version
         text = opening.facts.user_text
-        self._user_text = text[: limits.preview_chars] if text is not None else None
+        self._user_text = text[: ledger.limits.preview_chars] if text is not None else None
         self.ended_at_ns = self.started_at_ns
         self._auxiliary_calls = 0
         self._error_calls = 0
@@ -112,7 +94,7 @@ class OpenTurn:
             self._finish_reasons = response.finish_reasons
             if not facts.tool_calls and response.text:
                 self._answer_text = response.text[: self._limits.preview_chars]
-        self._last_status = _status_after(record)
+        self._last_status = status_after(record)
         self._error_type = call.error.type if call.error is not None else None
         return records
 
@@ -246,15 +228,3 @@ class OpenTurn:
             stop_reason=self._stop_reason,
             finish_reasons=self._finish_reasons,
         )
-
-
-def _status_after(record: AgentCall) -> TurnStatus:
-    """Return the status of a turn that ends after this call without an answer."""
-    call = record.call
-    if not has_failed(call):
-        return TurnStatus.INCOMPLETE
-    if is_aborted(call):
-        return TurnStatus.CANCELLED
-    if call.exchange.end in (ExchangeEnd.END_OF_INPUT, ExchangeEnd.LOST, ExchangeEnd.LIMIT):
-        return TurnStatus.INCOMPLETE
-    return TurnStatus.ERROR if call.error is not None else TurnStatus.INCOMPLETE

@@ -53,6 +53,7 @@ def play(
             out.extend(tracker.feed(agent_record))
         before = now_ns
     out.extend(tracker.finish())
+    assert not any(tracker.held.values())
     return out
 
 
@@ -245,7 +246,7 @@ LIMITS = st.sampled_from(
         TurnLimits(
             max_sessions=1, max_open_turns=1, max_turn_calls=2, max_waiting_calls=1,
             max_in_flight=1, max_pending_tools=1, max_subagents=1, max_draining_turns=1,
-            max_closed_turns=1, max_attempts=1,
+            max_closed_turns=1, max_attempts=1, max_tool_bytes=1, max_session_waiting=1,
         ),
         TurnLimits(max_waiting_bytes=1, max_sessions=2, max_subagents=2),
     ]

@@ -34,7 +34,7 @@ def opening(index: int, **more: Any) -> LlmCall:
 def counted(turns: Turns, name: str, calls: int) -> int:
     """Return a counter, once every call was placed and nothing is held."""
     assert len(turns.placed) == calls
-    assert turns.tracker.held == {"sessions": 0, "waiting": 0, "in_flight": 0, "attempts": 0}
+    assert not any(turns.tracker.held.values())
     return turns.tracker.counters[name]
 
 
@@ -96,6 +96,31 @@ def test_longest_waiting_call_goes_ahead_at_the_limit_of_bytes() -> None:
         turns.feed(claude([user("x" * 4000)], index * 0.01, f"s-{index}", text="y"))
     assert turns.tracker.held["waiting"] == 2
     assert counted(turns.finish(), "waiting_limit", 4) == 2
+
+
+def test_first_call_of_a_crowded_session_goes_ahead() -> None:
+    turns = Turns(TurnLimits(max_session_waiting=3))
+    turns.feed(*(claude([user(f"p {n}")], n * 0.01, text="x") for n in range(5)))
+    assert [each.agent_call.facts.user_text for each in turns.placed] == ["p 0", "p 1"]
+    assert counted(turns.finish(), "session_waiting_limit", 5) == 2
+    assert len(turns.turns) == 5
+
+
+def test_least_recently_used_turn_is_closed_at_the_limit_of_argument_bytes() -> None:
+    turns = Turns(TurnLimits(max_tool_bytes=2500))
+    for index in range(4):
+        tool = asks("toolu_1", text="x" * 1000)
+        turns.feed(claude([user("go")], index * 0.01, f"s-{index}", tools=[tool]))
+    turns.advance(10.0)
+    assert [turn.key.session_id for turn in turns.turns] == ["s-0", "s-1"]
+    assert counted(turns.finish(), "tool_bytes_limit", 4) == 2
+
+
+def test_oldest_failed_first_attempt_goes_ahead_at_the_limit_of_bytes() -> None:
+    turns = Turns(TurnLimits(max_waiting_bytes=10_000))
+    turns.feed(*(call([user(f"{n}" * 4000)], n * 0.1, status=529) for n in range(4)))
+    assert len(turns.placed) == 2
+    assert counted(turns.finish(), "attempts_limit", 4) == 2
 
 
 def test_call_behind_an_announced_one_goes_ahead_at_the_limit() -> None:
@@ -192,4 +217,5 @@ def test_texts_and_names_are_cut() -> None:
 
 def test_tracker_holds_no_call_that_was_placed() -> None:
     turns = Turns().feed(opening(0)).advance(5.0)
-    assert turns.tracker.held == {"sessions": 1, "waiting": 0, "in_flight": 0, "attempts": 0}
+    held = turns.tracker.held
+    assert (held["sessions"], held["waiting"], held["attempts"]) == (1, 0, 0)
