@@ -10,6 +10,9 @@
 #define MAX_SOUGHT_NAME 128    /* the same for the field name behind it */
 #define MAX_METHOD_TOKEN 32
 
+/* Not in reason phrases, but behind status lines that some text quotes. */
+static const char QUOTING[] = "\"\\{}<>/";
+
 /* Known methods: RFC 9110, RFC 5789 and WebDAV (RFC 4918, RFC 5323, RFC 3253). */
 static const char *const METHODS[] = {"GET",	   "POST",    "PUT",	 "DELETE", "PATCH",
 				      "HEAD",	   "OPTIONS", "CONNECT", "TRACE",  "PROPFIND",
@@ -149,6 +152,22 @@ size_t http1_method_before(const uint8_t *data, size_t end)
 	return found;
 }
 
+size_t http1_method_tail(const uint8_t *data, size_t len)
+{
+	static const char first_letters[] = "GPDHOCTMLURS";
+
+	for (size_t tail = len < HTTP1_MAX_METHOD ? len : HTTP1_MAX_METHOD; tail; tail--) {
+		const uint8_t *start = data + len - tail;
+
+		if (!memchr(first_letters, *start, sizeof(first_letters) - 1))
+			continue;
+		for (size_t i = 0; i < sizeof(METHODS) / sizeof(METHODS[0]); i++)
+			if (tail <= strlen(METHODS[i]) && !memcmp(start, METHODS[i], tail))
+				return tail;
+	}
+	return 0;
+}
+
 /* A line end, then a field name and its colon or the blank line. */
 static enum line_match match_line_end_and_field(const uint8_t *data, size_t len)
 {
@@ -182,7 +201,8 @@ static enum line_match match_status_line(const uint8_t *data, size_t len)
 
 	if (match != LINE_YES)
 		return match;
-	while (i < len && i < limit && data[i] != '\n' && (data[i] >= ' ' || data[i] == '\t'))
+	while (i < len && i < limit && (data[i] >= ' ' || data[i] == '\t') &&
+	       !memchr(QUOTING, data[i], sizeof(QUOTING) - 1))
 		i++;
 	if (i == limit)
 		return LINE_NO;

@@ -50,6 +50,8 @@ enum line_match http1_line_matches(bool response, const uint8_t *data, size_t le
  * longest one counts.
  */
 size_t http1_method_before(const uint8_t *data, size_t end);
+/* How many bytes at the end of @data may be the beginning of a known method. */
+size_t http1_method_tail(const uint8_t *data, size_t len);
 /* Longest method that http1_method_before() knows. */
 #define HTTP1_MAX_METHOD 16
 

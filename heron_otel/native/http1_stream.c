@@ -637,10 +637,7 @@ static void run_search(struct search *search)
 			letter = next_byte(search, letter + 1, 'H');
 		}
 	}
-	/* A method may begin here whose space is still to come. */
-	search->at = search->requests && len > HTTP1_MAX_METHOD ? len - HTTP1_MAX_METHOD
-		     : search->requests				? 0
-								: len;
+	search->at = len - (search->requests ? http1_method_tail(search->data, len) : 0);
 }
 
 /* What was searched in vain belongs to nothing, or to the body whose framing a gap hid. */

@@ -2,6 +2,7 @@
 #include "sse.h"
 #include "sse_run.h"
 
+#define MAX_FIELD_NAME 8	      /* "event: ", the longest that counts, and one */
 #define KEEP_BUFFER_BYTES (64u << 10) /* buffers of larger events are given back */
 
 enum {
@@ -233,18 +234,26 @@ static void read_line(struct sse *sse, uint64_t at_ns, const uint8_t *line, size
 	sse->overlong = false;
 }
 
+/* @more bytes on top of what is held are more than one line may have. */
+static bool too_long(struct sse *sse, size_t more)
+{
+	if (sse->line.size + more <= (size_t)sse->shared->limits.max_event_bytes + MAX_FIELD_NAME)
+		return false;
+	if (!sse->skipping)
+		drop_event(sse, true);
+	return true;
+}
+
 /* Keeps the beginning of a line; @len may be 0. */
 static void keep_line(struct sse *sse, const uint8_t *data, size_t len)
 {
 	if (sse->overlong)
 		return;
-	if (sse->line.size + len > (size_t)sse->shared->limits.max_event_bytes + 8) {
+	if (!too_long(sse, len)) {
+		if (bytes_append(sse->shared, &sse->line, data, len))
+			return;
 		if (!sse->skipping)
-			drop_event(sse, true);
-	} else if (bytes_append(sse->shared, &sse->line, data, len)) {
-		return;
-	} else if (!sse->skipping) {
-		drop_event(sse, false);
+			drop_event(sse, false);
 	}
 	sse->overlong = true;
 	trim(sse, &sse->line);
@@ -252,7 +261,7 @@ static void keep_line(struct sse *sse, const uint8_t *data, size_t len)
 
 static void end_line(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len)
 {
-	if (sse->line.size == 0 && !sse->overlong) {
+	if (sse->line.size == 0 && !sse->overlong && !too_long(sse, len)) {
 		read_line(sse, at_ns, data, len, true);
 		return;
 	}
