@@ -16,7 +16,8 @@ def decode(*arguments: str | Path) -> bytes:
     """Return what ``heron-otel decode`` prints; raises when it fails or writes to stderr."""
     command = [sys.executable, "-m", "heron_otel", "decode", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
-    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert done.returncode == 0, f"decode ended with {done.returncode}: {done.stderr.decode()}"
+    assert done.stderr == b"", done.stderr.decode()
     return done.stdout
 
 
