@@ -7,6 +7,8 @@ from heron_otel.native.capture import (
     CaptureReader,
     Core,
     Limits,
+    LiveReader,
+    LiveStatistics,
     Stream,
     StreamEnd,
 )
@@ -17,6 +19,8 @@ __all__ = [
     "CaptureReader",
     "Core",
     "Limits",
+    "LiveReader",
+    "LiveStatistics",
     "Stream",
     "StreamEnd",
 ]

@@ -60,6 +60,26 @@ void face_take(struct core *core, struct batch_view *view);
 void face_read(struct reader *reader, struct core *core, size_t max_batch,
                uint64_t max_packets, struct batch_view *view);
 
+struct live_settings {
+    const char *interface;
+    const char *filter;
+    int snaplen;
+    int ring_bytes;
+    int promiscuous;
+};
+struct live_stats {
+    uint64_t received;
+    uint64_t dropped;
+    uint64_t dropped_by_interface;
+};
+struct live;
+struct live *live_new(const struct live_settings *settings);
+void live_free(struct live *live);
+const char *live_error(const struct live *live);
+void live_statistics(struct live *live, struct live_stats *stats);
+void face_live(struct live *live, struct core *core, size_t max_batch, int wait_ms,
+               struct batch_view *view);
+
 struct plaintext *plaintext_new(struct core *core, uint64_t ts_ns, uint8_t family,
                                 const uint8_t *address, uint16_t port0, uint16_t port1);
 void plaintext_set_client(struct plaintext *plaintext, int side);

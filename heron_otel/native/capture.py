@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_PACKETS_PER_BATCH = 1 << 18
 """A file without HTTP gives the caller a chance to stop or show progress this often."""
 
+MAX_INT = 2**31 - 1  # libpcap takes the size of the ring as a C int
+
 SENSITIVE_FIELDS = (
     "authorization",
     "proxy-authorization",
@@ -192,6 +194,89 @@ class CaptureReader:
                 return None
         message = ffi.string(lib.reader_error(self._handle)).decode()
         raise CaptureError(f"{self._name}: {message}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveStatistics:
+    """What libpcap counted since a live capture began, in packets."""
+
+    received: int
+    """Packets that passed the filter, dropped ones included."""
+    dropped: int
+    """Packets lost because the kernel ring was full."""
+    dropped_by_interface: int
+    """Packets that the interface itself lost."""
+
+
+class LiveReader:
+    """Captures from a network interface into a core, one C call for each batch.
+
+    ``filter`` is in pcap-filter(7) syntax, empty for everything. ``ring_bytes`` lie between
+    kernel and agent. Needs CAP_NET_RAW. Packets arrive up to 100 ms after their capture time.
+
+    Raises ``CaptureError`` when the interface cannot be captured.
+    """
+
+    def __init__(
+        self,
+        interface: str,
+        core: Core,
+        *,
+        filter: str = "tcp",
+        snaplen: int = 262_144,
+        promiscuous: bool = True,
+        ring_bytes: int = 64 << 20,
+    ) -> None:
+        settings = ffi.new("struct live_settings *")
+        texts = [ffi.new("char[]", text.encode()) for text in (interface, filter)]
+        settings.interface, settings.filter = texts
+        settings.snaplen = snaplen
+        settings.ring_bytes = min(ring_bytes, MAX_INT)
+        settings.promiscuous = promiscuous
+        handle = lib.live_new(settings)
+        if handle == ffi.NULL:
+            raise MemoryError("no memory for a live capture")
+        self._handle = ffi.gc(handle, lib.live_free)
+        self._core = core
+        self._view = ffi.new("struct batch_view *")
+        self._name = interface
+        self._failed = bool(ffi.string(lib.live_error(handle)))
+        if self._failed:
+            raise self._error()
+
+    def read_batch(self, max_batch: int = 1 << 20, wait_ms: int = 100) -> bytes:
+        """Return the records of the packets that are there, empty when they complete nothing.
+
+        Waits up to ``wait_ms`` for the first packet. Raises ``CaptureError`` when the capture
+        ends, after every record made before was returned.
+        """
+        if not self._failed:
+            lib.face_live(self._handle, self._core.handle, max_batch, wait_ms, self._view)
+            self._failed = self._view.status < 0
+            batch = copy_batch(self._view)
+            lib.core_batch_clear(self._core.handle)
+            if batch or not self._failed:
+                return batch
+        raise self._error()
+
+    def statistics(self) -> LiveStatistics:
+        """Return the counts so far."""
+        native = ffi.new("struct live_stats *")
+        lib.live_statistics(self._handle, native)
+        return LiveStatistics(
+            received=native.received,
+            dropped=native.dropped,
+            dropped_by_interface=native.dropped_by_interface,
+        )
+
+    def close(self) -> None:
+        """Stop capturing now instead of with this object; no call may follow."""
+        ffi.gc(self._handle, None)
+        lib.live_free(self._handle)
+
+    def _error(self) -> CaptureError:
+        message = ffi.string(lib.live_error(self._handle)).decode(errors="replace")
+        return CaptureError(f"{self._name}: {message}")
 
 
 class StreamEnd(enum.IntEnum):

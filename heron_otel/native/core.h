@@ -29,15 +29,14 @@ struct core_limits {
 	uint64_t gap_timeout_ns;     /* event time a hole may stay open before it is a gap */
 	uint64_t flow_idle_ns;	     /* event time without a packet; nothing outstanding */
 	uint64_t exchange_idle_ns;   /* same, with a request that waits for its response */
-	uint64_t
-		announce_after_ns; /* open this long after its request ended: HttpExchangeStarted */
-	uint32_t max_head_bytes;   /* one message head */
-	uint32_t max_fields;	   /* field lines of one head */
-	uint32_t max_pipeline;	   /* requests that wait on one connection */
-	uint64_t max_body_bytes;   /* decoded content kept per message */
-	uint32_t max_event_bytes;  /* one Server-Sent Event */
-	uint32_t max_coding_ratio; /* decoded to encoded, checked past 1 MiB decoded */
-	uint32_t max_codings;	   /* stacked content codings */
+	uint64_t announce_after_ns;  /* open this long: HttpExchangeStarted */
+	uint32_t max_head_bytes;     /* one message head */
+	uint32_t max_fields;	     /* field lines of one head */
+	uint32_t max_pipeline;	     /* requests that wait on one connection */
+	uint64_t max_body_bytes;     /* decoded content kept per message */
+	uint32_t max_event_bytes;    /* one Server-Sent Event */
+	uint32_t max_coding_ratio;   /* decoded to encoded, checked past 1 MiB decoded */
+	uint32_t max_codings;	     /* stacked content codings */
 };
 
 /* X-macro: name. Order is ABI between core_counters() and core_counter_name(). Append freely. */

@@ -3,6 +3,7 @@
 #ifndef HERON_FACE_H
 #define HERON_FACE_H
 
+#include "live.h"
 #include "reader.h"
 
 struct batch_view {
@@ -27,6 +28,15 @@ static inline void face_read(struct reader *reader, struct core *core, size_t ma
 	core_batch_clear(core);
 	view->status = reader_run(reader, core, max_batch, max_packets);
 	view->bytes_read = reader_bytes(reader);
+	face_take(core, view);
+}
+
+/* The same for an interface. */
+static inline void face_live(struct live *live, struct core *core, size_t max_batch, int wait_ms,
+			     struct batch_view *view)
+{
+	core_batch_clear(core);
+	view->status = live_run(live, core, max_batch, wait_ms);
 	face_take(core, view);
 }
 
