@@ -8,6 +8,7 @@ vendor's prompts, so they live in a temporary folder that is removed.
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +24,7 @@ from tests.support.claude_code import ClaudeCode, install
 from tests.support.decoding import spans_of
 from tests.support.ground_truth import chat_spans, children, differences, turns
 from tests.support.llm_answers import Failure, StreamFailure, Text, ToolUse, act, say
-from tests.support.llm_server import LlmServer
+from tests.support.llm_server import LlmServer, delivered
 from tests.support.netns import private_network
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
@@ -34,7 +35,7 @@ SECOND = "Is it windy?"
 DELEGATE = "Let a helper find the highest wind."
 TASK = "Report the highest wind in the notes as a number."
 FAULTS = "Sum up the rain."
-TERMINAL_TIMEOUT_S = 60
+WAIT_S = 60
 
 Span = dict[str, Any]
 
@@ -250,7 +251,7 @@ def test_retries_stay_in_the_turn_and_are_counted(command: Path, folder: Path) -
 def test_the_title_call_of_the_terminal_is_auxiliary(command: Path, folder: Path) -> None:
     def drive(claude: ClaudeCode, server: LlmServer) -> list[str]:
         with claude.terminal(SECOND):
-            server.wait_for(_both_answered, TERMINAL_TIMEOUT_S)
+            server.wait_for(_both_answered, WAIT_S)
         return []
 
     observed = observe(command, folder, loop_plan(folder), drive)
@@ -264,6 +265,41 @@ def test_the_title_call_of_the_terminal_is_auxiliary(command: Path, folder: Path
         for span in children(observed.spans, turn)
     }
     assert roles == {"main": None, "auxiliary": "title"}
+
+
+def test_an_interrupted_prompt_is_a_cancelled_turn(command: Path, folder: Path) -> None:
+    answer = say("The wind blows from the west and it will go on for three days.")
+    plan: Plan = {SECOND: [delivered(answer, cut="hang", cut_after=9)]}
+
+    def drive(claude: ClaudeCode, server: LlmServer) -> list[str]:
+        with claude.running(SECOND) as process:
+            server.wait_for(lambda log: any(_is_hanging(entry) for entry in log), WAIT_S)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=WAIT_S)
+        return []
+
+    observed = observe(command, folder, plan, drive)
+    (turn,) = turns(observed.spans)
+    assert attribute(turn, "heron.turn.status") == "cancelled"
+    assert first_message(turn, "gen_ai.input.messages") == SECOND
+    assert first_message(turn, "gen_ai.output.messages").startswith("The wind blows")
+
+
+def test_a_forked_session_is_a_session_of_its_own(command: Path, folder: Path) -> None:
+    observed = observe(
+        command,
+        folder,
+        loop_plan(folder),
+        lambda claude, _: [claude.ask(LOOP), claude.ask(SECOND, "--continue", "--fork-session")],
+    )
+    first, second = turns(observed.spans)
+    assert attribute(first, "heron.session.id") != attribute(second, "heron.session.id")
+    assert attribute(second, "heron.turn.calls") == 1
+    assert first_message(second, "gen_ai.input.messages") == SECOND
+
+
+def _is_hanging(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("hanging"))
 
 
 def _both_answered(log: list[dict[str, Any]]) -> bool:

@@ -71,23 +71,31 @@ class ClaudeCode:
 
     def ask(self, prompt: str, *options: str, timeout_s: float = RUN_TIMEOUT_S) -> str:
         """Run ``claude -p`` and return what it prints; raises when it fails or hangs."""
+        with self.running(prompt, *options) as process:
+            said, complaint = process.communicate(timeout=timeout_s)
+        if process.returncode != 0:
+            raise AssertionError(f"claude ended with {process.returncode}: {said}{complaint}")
+        return said
+
+    @contextmanager
+    def running(self, prompt: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """Run ``claude -p``; it is killed when it is still there at the end of the block."""
         arguments = [str(self.command), "-p", prompt, *options]
         # --allowedTools takes all that follows, so it comes last.
         arguments += ["--allowedTools", "Bash", "Read", "Agent"]
-        done = subprocess.run(
+        with subprocess.Popen(
             arguments,
             cwd=self.work,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        if done.returncode != 0:
-            said = done.stdout + done.stderr
-            raise AssertionError(f"claude ended with {done.returncode}: {said}")
-        return done.stdout
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     @contextmanager
     def terminal(self, prompt: str) -> Iterator[None]:

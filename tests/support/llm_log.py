@@ -40,6 +40,7 @@ class Sent:
             "first_token_at_ns": None,
             "last_token_at_ns": None,
             "finished_at_ns": None,
+            "hanging": False,
             "outcome": None,
         }
 
@@ -98,6 +99,10 @@ class Sent:
         entry["half"] = True
         entry["response_id"], entry["response_model"] = self._identity
         entry["choices"][0]["text"] = text
+
+    def hanging(self) -> None:
+        """The server now waits for the client to leave."""
+        self._entry["hanging"] = True
 
     def finish(self, outcome: str) -> None:
         """Nothing more is sent: complete, cut_fin, cut_rst or client_closed; the first counts."""

@@ -380,6 +380,8 @@ class _Connection:
             case "rst":
                 self._reset()
             case "hang":
+                sent.hanging()
+                self._server.served()
                 self._wait_for_close(reset=False)
         sent.finish({"fin": "cut_fin", "rst": "cut_rst", "hang": "client_closed"}[delivery.cut])
         return False
