@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import threading
@@ -15,8 +16,9 @@ from heron_otel.errors import CaptureError
 from heron_otel.native import Core, LiveReader
 from heron_otel.records.http import HttpRecord
 from tests.support.native import REQUEST, RESPONSE, contents, decode, take
-from tests.support.netns import SIOCSIFFLAGS, private_network
+from tests.support.netns import IFF_UP, SIOCSIFFLAGS, private_network
 
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000  # linux/if_tun.h
 QUIET_READS = 20  # of 100 ms: far longer than the kernel keeps a block
 
 
@@ -105,15 +107,29 @@ def test_impossible_capture_is_one_line(interface: str, expression: str, message
     assert "\n" not in str(caught.value)
 
 
+def tunnel(name: bytes) -> int:
+    """Return a descriptor that keeps a network interface of this name in being."""
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sh22x", name, IFF_TUN | IFF_NO_PI))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh22x", name, IFF_UP))
+    return fd
+
+
+def read_until_it_ends(reader: LiveReader) -> None:
+    while reader.read_batch(wait_ms=10) == b"":
+        pass
+
+
 @pytest.mark.needs_root
 @pytest.mark.usefixtures("network")
-def test_interface_that_goes_down_ends_the_capture() -> None:
-    reader = LiveReader("lo", Core())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", 0))
+def test_interface_that_disappears_ends_the_capture() -> None:
+    fd = tunnel(b"heron0")
+    reader = LiveReader("heron0", Core())
+    assert reader.read_batch(wait_ms=1) == b""
+    os.close(fd)
     for _ in range(2):
-        with pytest.raises(CaptureError, match="lo: capture stopped: "):
-            while True:
-                reader.read_batch(wait_ms=10)
+        with pytest.raises(CaptureError, match="heron0: capture stopped: "):
+            read_until_it_ends(reader)
     assert reader.statistics().dropped == 0
     reader.close()
