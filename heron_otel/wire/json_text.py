@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import islice
 from typing import cast
 
 import msgspec
@@ -18,19 +19,22 @@ import msgspec
 from heron_otel.errors import JsonError
 from heron_otel.records.wire import Json
 
+MAX_CLOSED_TOKENS = 200_000
+"""Tokens read of a cut text before it is closed there: a tenth of a second."""
 MAX_DEPTH = 128
 """Nesting that is read. Real bodies stay below 40; interpreters and stores fail near 1000."""
 
 _DEPTH_FREE_BYTES = 512  # shorter texts are not counted: they nest 256 deep at most
-_STRICT = msgspec.json.Decoder()
+_STRICT: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, so that a string of megabytes needs no memory for backtracking.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s"\[\]{},:]+', re.DOTALL)
-_PARTIAL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9A-Fa-f]{0,3})?)$")
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]|[^\s"\[\]{},:]++', re.DOTALL)
+_ESCAPE_END = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _MAX_INTEGER_DIGITS = 64  # longer ones are no count of anything
@@ -42,9 +46,10 @@ def is_too_deep(data: bytes) -> bool:
         return False
     rest = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
-        if not rest:
-            return False
-        rest = rest.replace(b"[]", b"").replace(b"{}", b"")
+        inner = rest
+        rest = inner.replace(b"[]", b"").replace(b"{}", b"")
+        if len(rest) == len(inner):
+            break
     return bool(rest)
 
 
@@ -53,7 +58,7 @@ def decode_strict(data: bytes) -> Json:
     if len(data) >= _DEPTH_FREE_BYTES and is_too_deep(data):
         raise JsonError("nested too deep")
     try:
-        return cast(Json, _STRICT.decode(data))
+        return _STRICT.decode(data)
     except _ERRORS as error:
         raise JsonError(str(error)) from error
 
@@ -96,7 +101,7 @@ def decode_raw(raw: msgspec.Raw) -> Json:
     data = bytes(raw)
     try:
         if len(data) < _DEPTH_FREE_BYTES:
-            return cast(Json, _STRICT.decode(data))
+            return _STRICT.decode(data)
     except _ERRORS:
         pass
     try:
@@ -181,12 +186,14 @@ def close_truncated(data: bytes) -> bytes:
     safe_closers: list[bytes] = []
     position = 0
     after_colon = False
-    for match in _TOKEN.finditer(data):
+    for match in islice(_TOKEN.finditer(data), MAX_CLOSED_TOKENS):
         if b'"' in data[position : match.start()]:
             break
         token = match.group()
         position = match.end()
         if token in (b"{", b"["):
+            if len(closers) >= MAX_DEPTH:
+                break
             closers.append(b"}" if token == b"{" else b"]")
             after_colon = False
         elif token in (b"}", b"]"):
@@ -204,14 +211,24 @@ def close_truncated(data: bytes) -> bytes:
             after_colon = False
         safe_end = position
         safe_closers = closers.copy()
+    # A string that does not end is no token; white space and a comma may stand before it.
     opened = data.find(b'"', position)
     is_value = bool(closers) and (closers[-1] == b"]" or after_colon)
-    if opened >= 0 and is_value and not data[position:opened].strip(b" \t\r\n,"):
-        cut = _PARTIAL_ESCAPE.search(data, opened)
-        text = data[: cut.start(1)] if cut else data
-        text = text.decode("utf-8", "ignore").encode()
+    is_open_string = opened >= 0 and _STRING.match(data, opened) is None
+    if is_value and is_open_string and not data[position:opened].strip(b" \t\r\n,"):
+        text = _without_partial_escape(data).decode("utf-8", "ignore").encode()
         return text + b'"' + b"".join(reversed(closers))
     return data[:safe_end] + b"".join(reversed(safe_closers))
+
+
+def _without_partial_escape(data: bytes) -> bytes:
+    escape = _ESCAPE_END.search(data, max(0, len(data) - 5))
+    if escape is None:
+        return data
+    before = data[: escape.start() + 1]
+    # An even number of backslashes is that many escaped ones, and no escape is cut.
+    is_escape = (len(before) - len(before.rstrip(b"\\"))) % 2
+    return data[: escape.start()] if is_escape else data
 
 
 def _no_constant(_: str) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from heron_otel.records.wire import Json, ToolCall
@@ -23,8 +25,10 @@ MAX_CHOICES = 128
 MAX_TOOL_CALLS = 1024
 """Tool calls kept of one choice; OpenAI takes 128 tools, real replies stay below 100 calls."""
 
+# vLLM makes ids of 32 hexadecimal digits, OpenAI of letters and digits.
+_VLLM_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
 _METADATA = ("service_tier", "system_fingerprint", "provider")
-_RARE = frozenset({*_METADATA, "error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
+_RARE = frozenset({"error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
 _MEMBERS_BESIDE = frozenset(
     {
         "reasoning_content",
@@ -74,13 +78,15 @@ class ChatFold:
     with the index of another call but a new id (both seen behind gateways), is a new call.
     """
 
-    __slots__ = ("_answer", "_choices", "_expects_usage", "_usage")
+    __slots__ = ("_answer", "_choices", "_expects_usage", "_first", "_last", "_usage")
 
     def __init__(self, *, expects_usage: bool = False) -> None:
         self._answer = Answer()
         self._choices: dict[int, _ChatChoice] = {}
         self._usage: dict[str, Json] = {}
         self._expects_usage = expects_usage
+        self._first: dict[str, Json] | None = None
+        self._last: dict[str, Json] = {}
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold a chunk or a whole body; return whether it adds content."""
@@ -108,14 +114,13 @@ class ChatFold:
             merge_last(self._usage, usage)
         if not _RARE.isdisjoint(value):
             self._rare(value)
+        if self._first is None:
+            self._first = value
+        self._last = value
         return is_content
 
     def _rare(self, value: dict[str, Json]) -> None:
         answer = self._answer
-        for name in _METADATA:
-            member = value.get(name)
-            if member is not None:
-                answer.metadata[name] = member
         if "prompt_logprobs" in value or "kv_transfer_params" in value:
             answer.provider = answer.provider or "vllm"
         if value.get("error") is not None:
@@ -172,6 +177,13 @@ class ChatFold:
         answer = self._answer
         answer.choices = [_close(self._choices[index]) for index in sorted(self._choices)]
         answer.usage = openai_usage(self._usage) if self._usage else None
+        # All chunks repeat these members; some have them in the first or the last one only.
+        for name in _METADATA:
+            member = self._last.get(name)
+            if member is None and self._first is not None:
+                member = self._first.get(name)
+            if member is not None:
+                answer.metadata[name] = member
         if not answer.done and answer.choices:
             is_finished = all(choice.stop_reason is not None for choice in answer.choices)
             answer.done = is_finished and (answer.usage is not None or not self._expects_usage)
@@ -181,6 +193,8 @@ class ChatFold:
             answer.provider = "ollama"
         if answer.provider is None and "prompt_cache_hit_tokens" in self._usage:
             answer.provider = "deepseek"
+        if answer.provider is None and answer.id is not None and _VLLM_ID.fullmatch(answer.id):
+            answer.provider = "vllm"
         return answer
 
 

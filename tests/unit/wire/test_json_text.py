@@ -109,6 +109,33 @@ def test_every_cut_of_a_body_can_be_closed(cut: int) -> None:
         assert whole["messages"][0]["content"].startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b'["a\\', "a"),
+        (b'["a\\\\', "a\\"),
+        (b'["a\\\\\\', "a\\"),
+        (b'["a\\u12', "a"),
+        (b'["a\\\\u12', "a\\u12"),
+        (b'["a\\u0041', "aA"),
+        (b'["\\n', "\n"),
+    ],
+)
+def test_cut_escapes_are_dropped(data: bytes, text: str) -> None:
+    assert json.loads(close_truncated(data)) == [text]
+
+
+def test_closing_stops_at_the_token_limit() -> None:
+    for item in (b"1,", b'"a",'):
+        values = decode(close_truncated(b"[" + item * 300_000))
+        assert isinstance(values, list)
+        assert len(values) == 100_000
+
+
+def test_closing_stops_at_the_depth_limit() -> None:
+    assert close_truncated(b"[" * 100_000) == b"[" * 128 + b"]" * 128
+
+
 @given(JSON)
 def test_what_is_encoded_decodes_to_itself(value: object) -> None:
     assert decode(encode(value)) == value  # type: ignore[arg-type]

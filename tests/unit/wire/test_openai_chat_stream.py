@@ -302,6 +302,15 @@ def test_content_as_a_list_of_parts_is_joined() -> None:
     assert parts(response)[0] == {"type": "reasoning", "content": "Hm."}
 
 
+def test_members_that_chunks_repeat_are_metadata() -> None:
+    response = answer(
+        chunk({"content": "x"}, service_tier="default", system_fingerprint="fp_1"),
+        chunk({}, "stop", service_tier="flex"),
+        DONE,
+    )
+    assert response.metadata == {"service_tier": "flex", "system_fingerprint": "fp_1"}
+
+
 def test_annotations_stay_with_their_text() -> None:
     citation = {"type": "url_citation", "url_citation": {"url": "https://example.org"}}
     response = answer(
@@ -320,6 +329,7 @@ def test_annotations_stay_with_their_text() -> None:
     ("members", "provider"),
     [
         ({"prompt_logprobs": None}, "vllm"),
+        ({"id": "chatcmpl-0123456789abcdef0123456789abcdef"}, "vllm"),
         ({"x_groq": {"id": "req"}}, "groq"),
         ({"system_fingerprint": "fp_ollama"}, "ollama"),
         (
