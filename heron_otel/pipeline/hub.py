@@ -17,9 +17,10 @@ from heron_otel.records.turns import TurnRecord
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.telemetry.spans import Spans
 from heron_otel.turns.limits import TurnLimits
+from heron_otel.wire.messages import MEMO_BYTES
 
-# Hand-overs that wait for the analysis. One is at most a native batch (1 MiB encoded), so this
-# is also the bound in bytes; more would only add delay.
+# Hand-overs that wait for the analysis. One is at most a batch of a receiver (256 KiB encoded, or
+# one record), so this is also the bound in bytes; more would only add delay.
 MAX_WAITING = 3
 
 
@@ -49,8 +50,11 @@ class Hub:
         on_failure: Callable[[str, Exception], None],
         on_unreadable: Callable[[str, Exception], None],
         max_waiting: int = MAX_WAITING,
+        *,
+        memory_bytes: int = MEMO_BYTES,
     ) -> None:
         self._waiting: queue.Queue[_HandOver] = queue.Queue(max_waiting)
+        self._memory_bytes = memory_bytes
         self._on_failure = on_failure
         self._on_unreadable = on_unreadable
         self._failures: Counter[str] = Counter()
@@ -153,7 +157,7 @@ class Hub:
         for limits, branches in by_limits.items():
             analysis = self._analyses.get((source, limits))
             if analysis is None:
-                analysis = Analysis(source, limits, self._failed)
+                analysis = Analysis(source, limits, self._failed, self._memory_bytes)
                 self._analyses[source, limits] = analysis
             yield analysis, branches
 

@@ -38,8 +38,8 @@ class TurnsConfig:
     """Calls of one turn; the turn is closed there."""
     max_waiting_calls: int = _DEFAULT.max_waiting_calls
     """Ended calls that wait for their order; the longest waiting one goes ahead."""
-    max_waiting_bytes: Size = _DEFAULT.max_waiting_bytes
-    """Content bytes of those calls."""
+    max_waiting_bytes: Size = 4 << 20
+    """Request bytes of those calls; what is made of them takes about six times as much."""
     max_in_flight: int = _DEFAULT.max_in_flight
     """Announced calls remembered; the oldest one is forgotten."""
 
