@@ -20,6 +20,7 @@ _CUT = int(
     | BodyFlag.CODING_CORRUPT
     | BodyFlag.CODING_BOMB
 )
+_SUFFIXES = tuple((suffix, api) for api in WIRE_APIS for suffix in api.path_suffixes)
 _ANTHROPIC = next(api for api in WIRE_APIS if api.name == "anthropic-messages")
 # Members that requests to language models have, for counting what is not known.
 _LLM_MEMBERS = ("messages", "prompt", "input", "contents")
@@ -108,10 +109,9 @@ def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) ->
 
 
 def _api_of_path(path: str) -> WireApi | None:
-    for api in WIRE_APIS:
-        for suffix in api.path_suffixes:
-            if path.endswith(suffix):
-                return api
+    for suffix, api in _SUFFIXES:
+        if path.endswith(suffix):
+            return api
     return None
 
 
