@@ -70,8 +70,17 @@ class ClickHouseExporter:
         self._rows = 0
 
     def start(self) -> None:
-        """Reach the store (start the embedded one) and make the tables. Raises HeronError."""
-        self._client = self._connect()
+        """Reach the store (start the embedded one) and make the tables.
+
+        Raises HeronError. A server that does not answer yet is no error: the first delivery
+        tries again, and its failures are retried.
+        """
+        try:
+            self._client = self._connect()
+        except StoreError as error:
+            if not self._config.endpoint or _has_answered(error.__cause__):
+                raise
+            _log.warning("server does not answer yet", component=self._id, error=str(error))
 
     def export(self, batch: TelemetryBatch) -> None:
         """Insert the rows of ``batch``; see ``Exporter.export``."""
@@ -188,6 +197,11 @@ class ClickHouseExporter:
             if refused_here or error.code in _PERMANENT_CODES:
                 return PermanentExportError(message)
         return RetryableExportError(message)
+
+
+def _has_answered(error: BaseException | None) -> bool:
+    """Return whether the error is the server's own, or none of the connection at all."""
+    return not isinstance(error, CLIENT_ERRORS) or getattr(error, "code", None) is not None
 
 
 def _is_gone(error: Exception) -> bool:

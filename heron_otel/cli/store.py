@@ -16,9 +16,8 @@ from heron_otel.store.process import StoreSettings, parse_listen, run_store
 
 EPILOG = """\
 The agent and the other commands start the store when they need it; such a store ends after 10
-minutes without a request. Start it yourself for a fixed port, for Grafana for instance. The tokens
-(passwords of any user name) are in tokens.json of the data directory; the reader's token can
-change nothing.
+minutes without a request. Start it yourself for a fixed port. The tokens (passwords of any user
+name) are in tokens.json of the data directory; the reader's token can change nothing.
 
 examples:
   heron-otel store --listen 127.0.0.1:8123

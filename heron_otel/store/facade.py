@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ClickHouse HTTP protocol in front of the embedded engine.
 
-Answers what ``clickhouse-connect``, Grafana's ClickHouse plugin and curl send: ``/ping``, queries
-in the URL or the body, parameters, settings, INSERT data in any input format with a content
-coding, chunked bodies both ways. Not answered: ClickHouse's own block compression
+Answers what ``clickhouse-connect`` and curl send: ``/ping``, queries in the URL or the body,
+parameters, settings, INSERT data in any input format with a content coding, chunked bodies both
+ways. Not answered: ClickHouse's own block compression
 (``compress=1``, ``decompress=1``), external tables, sessions (``session_id`` is accepted; nothing
 is kept from one request to the next).
 

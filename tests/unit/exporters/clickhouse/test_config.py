@@ -13,7 +13,7 @@ def test_defaults_are_the_embedded_store() -> None:
     config = ClickHouseConfig()
     assert list(config.problems()) == []
     assert not config.endpoint
-    assert config.sending_queue.batch.min_size == 8 * 1024 * 1024
+    assert config.sending_queue.batch.min_size == 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
