@@ -22,7 +22,8 @@ from heron_otel.errors import HeronError, UsageError
 from heron_otel.log import get_logger
 from heron_otel.store.data_dir import DataDir, DataDirInUseError, EndpointRecord
 from heron_otel.store.engine import Engine, engine_version
-from heron_otel.store.facade import Facade
+from heron_otel.store.exchange import Exchange
+from heron_otel.store.server import StoreServer
 from heron_otel.store.space import FreeSpace
 
 _log = get_logger(__name__)
@@ -98,14 +99,20 @@ def _serve(
     settings: StoreSettings, directory: DataDir, engine: Engine, stopped: threading.Event
 ) -> None:
     tokens = directory.tokens()
-    facade = Facade((settings.host, settings.port), engine, tokens, FreeSpace(directory.path))
-    thread = threading.Thread(target=facade.serve_forever, name="accept", daemon=True)
+    server = StoreServer(
+        (settings.host, settings.port),
+        Exchange,
+        engine=engine,
+        tokens=tokens,
+        free_space=FreeSpace(directory.path),
+    )
+    thread = threading.Thread(target=server.serve_forever, name="accept", daemon=True)
     thread.start()
     try:
         directory.write_endpoint(
             EndpointRecord(
                 host=settings.host,
-                port=facade.server_port,
+                port=server.server_port,
                 token=tokens.owner,
                 read_token=tokens.reader,
                 pid=os.getpid(),
@@ -114,20 +121,20 @@ def _serve(
         _log.info(
             "store answers",
             host=settings.host,
-            port=facade.server_port,
+            port=server.server_port,
             data_dir=str(directory.path),
             engine=engine.version,
         )
         while not stopped.wait(_POLL_S):
-            if settings.idle_exit_s is not None and facade.idle_s() > settings.idle_exit_s:
+            if settings.idle_exit_s is not None and server.idle_s() > settings.idle_exit_s:
                 _log.info("store ends: nobody asked", idle_s=settings.idle_exit_s)
                 break
     finally:
         directory.remove_endpoint()
-        facade.shutdown()
-        if not facade.drain(_DRAIN_S):
+        server.shutdown()
+        if not server.drain(_DRAIN_S):
             _log.warning("store ends with requests running", waited_s=_DRAIN_S)
-        facade.server_close()
+        server.server_close()
         thread.join()
 
 

@@ -31,7 +31,9 @@ _SELECTS = frozenset({"SELECT", "WITH", "FROM", "("})
 # Quoting, comments and typographic quotes that could hide a word from the check below.
 _HIDING = re.compile(rb"--|/\*|#|\$|\xe2\x80")
 _PLAIN_TEXT = re.compile(rb"'(?:[^'\\]|\\.|'')*'", re.DOTALL)
-_FORBIDDEN = re.compile(rb"(?<![A-Za-z0-9_])(file|outfile|infile)(?![A-Za-z0-9_])", re.IGNORECASE)
+_FORBIDDEN = re.compile(
+    rb"(?<![A-Za-z0-9_])((?i:file|outfile|infile|python)|ai[A-Z][A-Za-z]*)(?![A-Za-z0-9_])"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,8 @@ def refuse_unless_read(statement: Statement) -> None:
 
     The engine's own read-only mode refuses writes and table functions that reach out. What it
     lets through is refused here: ``file()`` as a scalar function reads any file of the machine,
-    INTO OUTFILE writes one, KILL ends queries of others.
+    INTO OUTFILE writes one, ``python()`` reads variables of the process, ``aiFilter()`` and its
+    kin call out, KILL ends queries of others.
     """
     if statement.verb not in _READS:
         raise QueryError(403, 164, "READONLY", f"{statement.verb} needs the owner's token")
@@ -129,7 +132,9 @@ def refuse_unless_read(statement: Statement) -> None:
     # A backslash in a quoted name can spell any word, so outside texts it is refused as well.
     rest = text if _HIDING.search(text) else _PLAIN_TEXT.sub(b"''", _keep_quoted(text))
     if _FORBIDDEN.search(rest) or b"\\" in rest:
-        raise QueryError(403, 164, "READONLY", "access to files needs the owner's token")
+        raise QueryError(
+            403, 164, "READONLY", "what reaches out of the store needs the owner's token"
+        )
 
 
 def _keep_quoted(text: bytes) -> bytes:

@@ -114,6 +114,7 @@ def test_reader_sees_everything_and_changes_nothing(store: EndpointRecord, table
         "SELECT * FROM executable('id', 'TSV', 'a String')",
         "SELECT * FROM remote('127.0.0.1', system.one)",
         "SELECT 1 INTO OUTFILE '/tmp/heron-otel-test'",
+        "SELECT * FROM Python(parameters)",
     ):
         answer = request(store, sql.encode(), token=store.read_token)
         assert answer.status == 403, (sql, answer.body)

@@ -105,6 +105,8 @@ def test_reader_may_look(sql: bytes) -> None:
         b"SELECT \"file\"('/etc/passwd')",
         rb"SELECT `\x66ile`('/etc/passwd')",
         b"SELECT file/**/('/etc/passwd')",
+        b"SELECT * FROM Python(x)",
+        b"SELECT aiFilter('x')",
         b"SELECT 1 INTO OUTFILE '/tmp/x'",
         b"SELECT `it's`, file('/etc/passwd'), 'x'",
         b"SELECT $a$'$a$, file('/etc/passwd'), $b$'$b$",
