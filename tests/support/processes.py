@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ def installed(script: str) -> str:
         text=True,
         check=False,
         timeout=1500,
+        env={**os.environ, "PYTHON": sys.executable},
     )
     assert done.returncode == 0, f"{script} failed:\n{done.stderr}"
     return done.stdout.strip().splitlines()[-1]

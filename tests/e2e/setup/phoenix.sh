@@ -13,7 +13,7 @@ if ! [ -x "$command" ] || ! [ -e "$mark" ]; then
 	rm -rf "$prefix"
 	"${PYTHON:-python3}" -m venv "$prefix" >&2
 	"$prefix/bin/python" -m pip install -q --disable-pip-version-check \
-		"arize-phoenix==$version" >&2
+		-c "$top/tests/e2e/setup/phoenix-constraints.txt" "arize-phoenix==$version" >&2
 	touch "$mark"
 fi
 printf '%s\n' "$command"
