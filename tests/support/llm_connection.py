@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection of the scripted LLM server: requests in, scripted replies out."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from tests.support.llm_answers import (
+    Answer,
+    Asked,
+    Choice,
+    Delivery,
+    Failure,
+    Hang,
+    Json,
+    Plain,
+    Reply,
+    StreamFailure,
+    Text,
+    Tokens,
+    wire_api_of,
+)
+from tests.support.llm_coding import encoder
+from tests.support.llm_log import Sent, logged_fields
+from tests.support.llm_render import (
+    Event,
+    anthropic_body,
+    anthropic_events,
+    error_body,
+    error_event,
+    openai_body,
+    openai_events,
+)
+
+SOCKET_TIMEOUT_S = 30.0
+HEAD_LIMIT_BYTES = 65_536
+REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
+REASONS |= {429: "Too Many Requests", 500: "Internal Server Error", 529: "Site is overloaded"}
+
+
+class ClientGoneError(Exception):
+    """The client closed or reset the connection."""
+
+
+class Serving(Protocol):
+    """What a connection asks of its server."""
+
+    port: int
+
+    def begin(self, entry: dict[str, Json]) -> int:
+        """Add an exchange to the log and return its index."""
+
+    def served(self) -> None:
+        """Wake those who wait for the log."""
+
+    def reply(self, asked: Asked) -> Reply:
+        """Return what the script answers."""
+
+    def response_id(self, wire_api: str, index: int) -> str:
+        """Return the id of a response."""
+
+
+class Connection:
+    """One client connection: requests in, replies out, one after another."""
+
+    def __init__(
+        self, server: Serving, connection: socket.socket, client_port: int, number: int
+    ) -> None:
+        self._server = server
+        self._socket = connection
+        self._client_port = client_port
+        self._number = number
+        self._buffer = b""
+
+    def run(self) -> None:
+        while True:
+            head = self._read_until(b"\r\n\r\n")
+            if head is None:
+                return
+            if not self._exchange(head):
+                return
+
+    def _exchange(self, head: bytes) -> bool:
+        """Serve one request; return whether the connection stays open."""
+        lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = lines[0].split(" ", 2)
+        names = [line.partition(":")[0] for line in lines[1:] if line]
+        fields = {
+            line.partition(":")[0].lower(): line.partition(":")[2].strip()
+            for line in lines[1:]
+            if line
+        }
+        content = self._read_content(fields)
+        body: Json = json.loads(content) if content else {}
+        entry: dict[str, Json] = {
+            "connection": self._number,
+            "client_port": self._client_port,
+            "server_port": self._server.port,
+            "method": method,
+            "path": path,
+            "wire_api": wire_api_of(method, path),
+            "fields": logged_fields(names, fields),
+            "request": body,
+            "request_bytes": len(content),
+            "requested_at_ns": time.time_ns(),
+        }
+        index = self._server.begin(entry)
+        asked = Asked(index=index, method=method, path=path, fields=fields, body=body)
+        reply = self._server.reply(asked)
+        entry["reply"] = type(reply).__name__
+        sent = Sent(entry)
+        try:
+            keep = self._answer(asked, reply, sent)
+        except (ClientGoneError, ConnectionError):
+            sent.finish("client_closed")
+            raise
+        finally:
+            self._server.served()
+        return keep and fields.get("connection", "").lower() != "close"
+
+    def _answer(self, asked: Asked, reply: Reply, sent: Sent) -> bool:
+        api = asked.wire_api or "openai-chat"
+        match reply:
+            case Plain():
+                data = b"" if reply.body is None else json.dumps(reply.body).encode()
+                self._send_whole(reply.status, data, sent, head_only=asked.method == "HEAD")
+                sent.finish("complete")
+                return True
+            case Failure():
+                sent.failed(reply.status, reply.type, reply.message)
+                body = error_body(api, reply.status, reply.type, reply.message)
+                extra: tuple[tuple[str, str], ...] = (("request-id", f"req_{asked.index:08d}"),)
+                if reply.retry_after_s is not None:
+                    extra += (("retry-after", f"{reply.retry_after_s:g}"),)
+                data = json.dumps(body).encode()
+                self._send_whole(reply.status, data, sent, extra=extra, coding=reply.coding)
+                sent.finish("complete")
+                return True
+            case Hang():
+                self._wait_for_close(reset=reply.reset)
+                sent.finish("cut_rst" if reply.reset else "client_closed")
+                return False
+            case StreamFailure():
+                events = self._events(asked, reply.answer, sent)[: reply.after]
+                events.append(error_event(api, reply.type, reply.message))
+                return self._stream(reply.answer, events, sent)
+            case Answer() if asked.body.get("stream"):
+                return self._stream(reply, self._events(asked, reply, sent), sent)
+            case Answer():
+                return self._whole(asked, reply, sent)
+
+    def _facts(self, asked: Asked, answer: Answer, sent: Sent) -> tuple[str, str, Tokens]:
+        response_id = self._server.response_id(asked.wire_api or "", asked.index)
+        model = answer.model or asked.body["model"]
+        tokens = answer.tokens or _computed_tokens(asked.body, answer.choices)
+        sent.begin(response_id, model, len(answer.choices))
+        return response_id, model, tokens
+
+    def _events(self, asked: Asked, answer: Answer, sent: Sent) -> list[Event]:
+        facts = self._facts(asked, answer, sent)
+        if asked.wire_api == "anthropic-messages":
+            return anthropic_events(answer, *facts)
+        options = asked.body.get("stream_options") or {}
+        usage = bool(options.get("include_usage")) and answer.delivery.usage != "none"
+        return openai_events(answer, *facts, include_usage=usage)
+
+    def _whole(self, asked: Asked, answer: Answer, sent: Sent) -> bool:
+        facts = self._facts(asked, answer, sent)
+        anthropic = asked.wire_api == "anthropic-messages"
+        body = (anthropic_body if anthropic else openai_body)(answer, *facts)
+        delivery = answer.delivery
+        time.sleep(delivery.head_delay_s)
+        data = json.dumps(body, ensure_ascii=False).encode()
+        cut = None if delivery.cut_after is None else len(data) // 2
+        if cut is None:
+            self._send_whole(
+                200,
+                data,
+                sent,
+                extra=answer.fields,
+                coding=delivery.coding,
+                write_bytes=delivery.write_bytes,
+            )
+            events = (
+                anthropic_events(answer, *facts)
+                if anthropic
+                else openai_events(answer, *facts, include_usage=True)
+            )
+            for event in events:
+                sent.event(event, stream=False)
+            sent.finish("complete")
+            return True
+        self._send_whole(200, data, sent, extra=answer.fields, cut=cut)
+        blocks = answer.choices[0].blocks
+        sent.half("".join(block.text for block in blocks if isinstance(block, Text)))
+        return self._cut(delivery, sent)
+
+    def _send_whole(
+        self,
+        status: int,
+        data: bytes,
+        sent: Sent,
+        *,
+        extra: tuple[tuple[str, str], ...] = (),
+        coding: str | None = None,
+        write_bytes: int | None = None,
+        cut: int | None = None,
+        head_only: bool = False,
+    ) -> None:
+        encode = encoder(coding)
+        data = encode.add(data) + encode.end()
+        fields = [("content-type", "application/json"), ("content-length", str(len(data)))]
+        if coding:
+            fields.append(("content-encoding", coding))
+        head = _head(status, [*fields, *extra])
+        sent.head(status, stream=False)
+        self._write(head + (b"" if head_only else data[:cut]), write_bytes)
+
+    def _stream(self, answer: Answer, events: list[Event], sent: Sent) -> bool:
+        delivery = answer.delivery
+        encode = encoder(delivery.coding)
+        parts: list[bytes] = []
+        for event in events:
+            parts.append(encode.add(_sse(event, delivery)))
+        last = encode.end()
+        fields = [
+            ("content-type", "text/event-stream; charset=utf-8"),
+            ("cache-control", "no-cache"),
+        ]
+        match delivery.framing:
+            case "chunked":
+                fields.append(("transfer-encoding", "chunked"))
+                parts = [_chunk(part) for part in parts]
+                last = (_chunk(last) if last else b"") + b"0\r\n\r\n"
+            case "content-length":
+                fields.append(("content-length", str(sum(map(len, parts)) + len(last))))
+            case "close":
+                fields.append(("connection", "close"))
+        if delivery.coding:
+            fields.append(("content-encoding", delivery.coding))
+        time.sleep(delivery.head_delay_s)
+        self._write(_head(200, [*fields, *answer.fields]))
+        sent.head(200, stream=True)
+        waited = False
+        for position, (event, part) in enumerate(zip(events, parts, strict=True)):
+            if position == delivery.cut_after:
+                return self._cut(delivery, sent)
+            if event.is_token and not waited:
+                time.sleep(delivery.first_token_delay_s)
+                waited = True
+            elif position and delivery.gap_s:
+                time.sleep(delivery.gap_s)
+            self._write(part, delivery.write_bytes)
+            sent.event(event, stream=True)
+        sent.finish("complete")
+        if last:
+            try:
+                self._write(last)
+            except ConnectionError as error:
+                raise ClientGoneError from error  # left after the last event, as some clients do
+        return delivery.framing != "close"
+
+    def _cut(self, delivery: Delivery, sent: Sent) -> bool:
+        match delivery.cut:
+            case "rst":
+                self._reset()
+            case "hang":
+                sent.hanging()
+                self._server.served()
+                self._wait_for_close(reset=False)
+        sent.finish({"fin": "cut_fin", "rst": "cut_rst", "hang": "client_closed"}[delivery.cut])
+        return False
+
+    def _reset(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    def _wait_for_close(self, *, reset: bool) -> None:
+        if reset:
+            self._reset()
+            return
+        ready, _, _ = select.select([self._socket], [], [], SOCKET_TIMEOUT_S)
+        if not ready:
+            raise TimeoutError("the client was to close and did not")
+
+    def _write(self, data: bytes, write_bytes: int | None = None) -> None:
+        size = write_bytes or max(len(data), 1)
+        for start in range(0, len(data), size):
+            self._socket.sendall(data[start : start + size])
+
+    def _read_content(self, fields: dict[str, str]) -> bytes:
+        if fields.get("expect", "").lower() == "100-continue":
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        length = int(fields.get("content-length", 0))
+        while len(self._buffer) < length:
+            self._receive()
+        content, self._buffer = self._buffer[:length], self._buffer[length:]
+        return content
+
+    def _read_until(self, mark: bytes) -> bytes | None:
+        while mark not in self._buffer:
+            if len(self._buffer) > HEAD_LIMIT_BYTES:
+                raise ValueError(f"request head over {HEAD_LIMIT_BYTES} bytes")
+            try:
+                self._receive()
+            except ClientGoneError:
+                if self._buffer:
+                    raise
+                return None
+        head, _, self._buffer = self._buffer.partition(mark)
+        return head
+
+    def _receive(self) -> None:
+        data = self._socket.recv(1 << 20)
+        if not data:
+            raise ClientGoneError
+        self._buffer += data
+
+
+def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}", "server: scripted-llm"]
+    lines += [f"{name}: {value}" for name, value in fields]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def _sse(event: Event, delivery: Delivery) -> bytes:
+    lines = [": keep-alive"] if delivery.comments else []
+    name = {"native": event.name, "none": "", "message": "message"}[delivery.event_names]
+    if name:
+        lines.append(f"event: {name}")
+    data = "[DONE]" if event.data is None else json.dumps(event.data, ensure_ascii=False)
+    lines += [f"data: {data}", "", ""]
+    return delivery.newline.join(lines).encode()
+
+
+def _computed_tokens(request: dict[str, Any], choices: tuple[Choice, ...]) -> Tokens:
+    sizes = [len(repr(block)) for choice in choices for block in choice.blocks]
+    return Tokens(input=len(json.dumps(request)) // 4 + 3, output=sum(sizes) // 6 + 1)
