@@ -87,7 +87,7 @@ class PcapConfig:
     ring_bytes: Size = 64 << 20
     """Kernel ring between interface and agent; live capture only."""
     shards: int = 1
-    """Threads that analyse packets, each taking a share of the connections."""
+    """Threads that read files, each taking a share of the connections."""
     sensitive_fields: tuple[str, ...] = ()
     """Header fields whose values are removed, besides the built-in list."""
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -107,6 +107,8 @@ class PcapConfig:
             yield Problem("ring_bytes", f"must be from 1MiB to 4GiB, got {self.ring_bytes}")
         if not 1 <= self.shards <= MAX_SHARDS:
             yield Problem("shards", f"must be from 1 to {MAX_SHARDS}, got {self.shards}")
+        elif self.shards > 1 and self.interface is not None:
+            yield Problem("shards", f"must be 1 with interface, got {self.shards}")
         for name in self.sensitive_fields:
             if not name or not name.isascii() or "\n" in name:
                 yield Problem("sensitive_fields", f"must be header field names, got {name!r}")

@@ -10,6 +10,7 @@ from heron_otel.component.receiver import ExchangeSink
 from heron_otel.errors import HeronError
 from heron_otel.receivers.pcap.config import PcapConfig
 from heron_otel.receivers.pcap.files import FileCapture
+from heron_otel.receivers.pcap.live import LiveCapture
 
 
 class Capture(Protocol):
@@ -28,6 +29,9 @@ class Capture(Protocol):
     def counters(self) -> Mapping[str, int]:
         """Return the counters."""
 
+    def progress(self) -> tuple[int, int | None]:
+        """Return bytes read, and of how many; None: not known."""
+
 
 class PcapReceiver:
     """Reads files when the settings name files, else captures from the interface.
@@ -44,7 +48,7 @@ class PcapReceiver:
         return self._capture.errors
 
     def progress(self) -> tuple[int, int | None]:
-        """Bytes of the files read, and of all files if known; of an interface packets bytes."""
+        """Return bytes read so far, and of how many; None when that is not known."""
         return self._capture.progress()
 
     def start(self, sink: ExchangeSink) -> None:
@@ -60,5 +64,7 @@ class PcapReceiver:
         return self._capture.counters()
 
 
-def _capture(component: str, config: PcapConfig, patterns: bool) -> FileCapture:
+def _capture(component: str, config: PcapConfig, patterns: bool) -> Capture:
+    if config.interface is not None:
+        return LiveCapture(component, config)
     return FileCapture(component, config, patterns=patterns)
