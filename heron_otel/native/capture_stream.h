@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bytes of a capture file from any file descriptor, gzip and zstd undone. Reads blocks of
- * 1 MiB; holds one block, or one packet if that is larger.
+ * 1 MiB; holds one block, or one packet if that is larger. A zstd stream adds its window, at most
+ * 128 MiB (the library's own bound; 8 MiB up to level 19).
  */
 #ifndef HERON_CAPTURE_STREAM_H
 #define HERON_CAPTURE_STREAM_H

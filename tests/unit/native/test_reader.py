@@ -14,6 +14,7 @@ import pytest
 
 from heron_otel.errors import CaptureError
 from heron_otel.native import CaptureReader, Core
+from heron_otel.native.capture import first_packet_at_ns
 from heron_otel.records.http import HttpRecord
 from tests.support.captures import enhanced_packet, interface, pcap, pcapng, section_header
 from tests.support.native import Result, decode, one_call, request, response, run, take
@@ -290,3 +291,16 @@ def test_two_files_into_one_core_continue_one_input(tmp_path: Path) -> None:
                 records += decode(batch)
     assert records == run(connection.packets).records
     assert len(records) == 1
+
+
+def test_time_of_the_first_packet_is_known_without_reading_on(tmp_path: Path) -> None:
+    packets = calls(200)
+    with written(tmp_path, pcap(packets)).open("rb") as file:
+        assert first_packet_at_ns(file.fileno(), "x") == START_NS
+    with written(tmp_path, pcap([])).open("rb") as file:
+        assert first_packet_at_ns(file.fileno(), "x") is None
+    with (
+        written(tmp_path, b"nonsense").open("rb") as file,
+        pytest.raises(CaptureError, match="not a capture file"),
+    ):
+        first_packet_at_ns(file.fileno(), "x")
