@@ -12,6 +12,10 @@ class TurnLimits:
 
     grace_ns: int = 1_000_000_000
     """How long an ended call waits for calls that started before it."""
+    lead_ns: int = 10_000_000_000
+    """How long before the first turn of a session an auxiliary call may start. Claude Code asks
+    for a title while it starts: 0.3 to 1.1 s ahead of the first call, measured on a busy machine.
+    """
     idle_ns: int = 600_000_000_000
     """Silence after which a turn without an answer is over."""
     in_flight_ns: int = 3_600_000_000_000

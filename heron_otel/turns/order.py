@@ -86,11 +86,14 @@ class StartOrder:
             self.in_flight.pop(waiting.position[1], None)
         insort(self._mains if waiting.role is CallRole.MAIN else self._others, waiting)
 
-    def next_ready(self, turn_started_at_ns: int | None) -> tuple[int, Waiting] | None:
+    def next_ready(
+        self, turn_started_at_ns: int | None, lead_ns: int
+    ) -> tuple[int, Waiting] | None:
         """Return the moment at which a call settles next, and the call.
 
-        None: no call waits, or all of them wait for calls in flight. The argument is the start
-        of the open turn, None without one.
+        None: no call waits, or all of them wait for calls in flight. ``turn_started_at_ns`` is
+        the start of the open turn, None without one; an auxiliary call may start ``lead_ns``
+        before its turn.
         """
         mains = self._mains
         gate = None
@@ -104,9 +107,9 @@ class StartOrder:
         for other in self._others:
             due_ns, reach = other.due_ns, other.position
             if other.role is CallRole.AUXILIARY:
-                until_ns = reach[0] + self._grace_ns
+                until_ns = reach[0] + lead_ns
                 if turn_started_at_ns is None or turn_started_at_ns > until_ns:
-                    # Its turn may open within a grace of its start, and is known one grace later.
+                    # Its turn may open until then, and is known one grace later.
                     due_ns, reach = max(due_ns, until_ns + self._grace_ns), (until_ns, "~")
             if (gate is None or gate > reach) and (
                 best is None or (due_ns, other.position) < (best[0], best[1].position)

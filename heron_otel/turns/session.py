@@ -38,12 +38,12 @@ class Session:
         "_closed",
         "_counters",
         "_horizon_ns",
+        "_last_active_ns",
         "_ledger",
         "_limits",
         "_turns_opened",
         "draining",
         "key",
-        "last_seen_ns",
         "open",
         "order",
         "scheduled_ns",
@@ -54,7 +54,7 @@ class Session:
         self.order = StartOrder(ledger.limits.grace_ns)
         self.open: OpenTurn | None = None
         self.draining: list[OpenTurn] = []
-        self.last_seen_ns = 0
+        self._last_active_ns = 0  # latest end of a settled call
         self.scheduled_ns: int | None = None  # the earliest timer set for this session
         self._ledger = ledger
         self._limits = ledger.limits
@@ -69,28 +69,39 @@ class Session:
         deadline = ready[0] if ready is not None else None
         if self.order.in_flight:
             lost = self._in_flight_deadline_ns()
-            return lost if deadline is None else min(deadline, lost)
-        if ready is None and (self.open is not None or self.draining):
-            return self.last_seen_ns + self._limits.idle_ns
-        return deadline
+            deadline = lost if deadline is None else min(deadline, lost)
+        idle = self._idle_deadline_ns()
+        if idle is None:
+            return deadline
+        return idle if deadline is None else min(deadline, idle)
 
     def step(self, now_ns: int, records: list[TurnRecord]) -> None:
         """Do what is due at ``now_ns``; add what comes of it to ``records``."""
-        while (ready := self._next_ready()) is not None and ready[0] <= now_ns:
-            records.extend(self._settle(ready[1], ready[0]))
-        if self.order.in_flight:
-            if self._in_flight_deadline_ns() <= now_ns:
+        while True:
+            ready = self._next_ready()
+            idle_ns = self._idle_deadline_ns()
+            if idle_ns is not None and idle_ns <= now_ns and (ready is None or idle_ns < ready[0]):
+                if self.open is not None and not self.open.terminal and not self._ledger.finishing:
+                    self._counters["turns_idle"] += 1
+                records.extend(self.close_all())
+            elif ready is not None and ready[0] <= now_ns:
+                records.extend(self._settle(ready[1], ready[0]))
+            elif self.order.in_flight and self._in_flight_deadline_ns() <= now_ns:
                 self.forget_in_flight(next(iter(self.order.in_flight)))
                 self._counters["in_flight_lost"] += 1
                 records.extend(self._close_finished(now_ns))
-        elif (
-            ready is None
-            and (self.open is not None or self.draining)
-            and self.last_seen_ns + self._limits.idle_ns <= now_ns
-        ):
-            if self.open is not None and not self.open.terminal and not self._ledger.finishing:
-                self._counters["turns_idle"] += 1
-            records.extend(self.close_all())
+            else:
+                return
+
+    def _idle_deadline_ns(self) -> int | None:
+        """Return when the open turns are over by silence; None while calls go on."""
+        if self.open is None and not self.draining:
+            return None
+        deadline = self._last_active_ns + self._limits.idle_ns
+        known = deadline - self._limits.grace_ns
+        if any(pending.position[0] <= known for pending in self.order.pending()):
+            return None
+        return deadline
 
     def settle_first(self) -> list[TurnRecord]:
         """Place the waiting call that started first, ready or not."""
@@ -100,13 +111,22 @@ class Session:
     def _next_ready(self) -> tuple[int, Waiting] | None:
         if not len(self.order):
             return None
-        return self.order.next_ready(self.open.started_at_ns if self.open is not None else None)
+        turn_started_at_ns = self.open.started_at_ns if self.open is not None else None
+        return self.order.next_ready(turn_started_at_ns, self._lead_ns())
+
+    def _lead_ns(self) -> int:
+        """Return how long before its turn an auxiliary call may start."""
+        first_turn = 0 if self.open is None else 1
+        if self._turns_opened == first_turn:
+            return self._limits.lead_ns
+        return self._limits.grace_ns
 
     def _settle(self, waiting: Waiting, now_ns: int) -> list[TurnRecord]:
         """Place one call; return it with all that follows from it."""
         self.order.remove(waiting)
         self._ledger.release(waiting)
         record = waiting.record
+        self._last_active_ns = max(self._last_active_ns, waiting.ended_at_ns)
         match waiting.role:
             case CallRole.AUXILIARY:
                 records = self._place_auxiliary(record)
@@ -251,8 +271,8 @@ class Session:
     def _place_auxiliary(self, record: AgentCall) -> list[TurnRecord]:
         """Place a call beside the conversation in the turn around its start.
 
-        Without one it belongs to the turn that opens within a grace, or to the one that ended
-        less than a grace before.
+        Without one it belongs to the turn that opens soon, or to the one that ended less than a
+        grace before.
         """
         moment, grace_ns = record.call.timing.started_at_ns, self._limits.grace_ns
         turn = self.open
@@ -261,7 +281,7 @@ class Session:
         for closed in self._closed:
             if closed.started_at_ns <= moment <= closed.ended_at_ns:
                 return self._late(record, closed)
-        if turn is not None and turn.started_at_ns <= moment + grace_ns:
+        if turn is not None and turn.started_at_ns <= moment + self._lead_ns():
             return turn.add_auxiliary(record)
         for closed in self._closed:
             if closed.started_at_ns - grace_ns <= moment <= closed.ended_at_ns + grace_ns:
@@ -322,34 +342,36 @@ class Session:
         return records
 
     def _is_awaited(self, turn: OpenTurn, now_ns: int) -> bool:
-        """Return whether something known and not settled, or a sub-agent, belongs to ``turn``."""
+        """Return whether something known and not settled, or a sub-agent, belongs to ``turn``.
+
+        Only what is known for sure at ``now_ns`` counts, however late this is asked: calls that
+        started a grace before, and calls that ended half a grace before.
+        """
         if turn.subagents.unfinished():
             return True
-        if not len(self.order) and not self.order.in_flight:
-            return False
-        border: tuple[int, str] | None = None  # where a later prompt begins another turn
+        grace_ns = self._limits.grace_ns
         first_main: Waiting | InFlight | None = None
         others: list[Waiting | InFlight] = []
         for pending in self.order.pending():
-            if pending.role is not CallRole.MAIN:
+            has_ended = isinstance(pending, Waiting) and (
+                pending.ended_at_ns + grace_ns // 2 <= now_ns
+            )
+            if pending.role is CallRole.AUXILIARY:
+                if has_ended:
+                    return True
+            elif not has_ended and pending.position[0] + grace_ns > now_ns:
+                continue
+            elif pending.role is CallRole.SUBAGENT:
                 others.append(pending)
             elif first_main is None or pending.position < first_main.position:
                 first_main = pending
-        if first_main is not None:
-            if turn.may_go_on_with(first_main.facts):
-                return True
-            border = first_main.position
-        for other in others:
-            if other.role is CallRole.SUBAGENT:
-                if border is None or other.position < border or turn.knows(other.facts):
-                    return True
-            # Ended before half the grace, so that it does not matter when its record came.
-            elif (
-                isinstance(other, Waiting)
-                and other.ended_at_ns + self._limits.grace_ns // 2 <= now_ns
-            ):
-                return True
-        return False
+        if first_main is not None and turn.may_go_on_with(first_main.facts):
+            return True
+        # A later prompt begins another turn; what starts behind it is of that one.
+        return any(
+            first_main is None or other.position < first_main.position or turn.knows(other.facts)
+            for other in others
+        )
 
     def _close_open(self) -> list[TurnRecord]:
         turn, self.open = self.open, None

@@ -19,13 +19,30 @@ _END_OF_TIME_NS = 1 << 63
 
 
 class _Source:
-    """The clock and the timers of one receiver."""
+    """The clock and the timers of one receiver.
 
-    __slots__ = ("clock_ns", "timers")
+    A call in flight is announced by the first packet after its moment, and that packet can come
+    long after. So a timer fires when the clock moves on from a moment at or behind its deadline:
+    every record of that moment was fed then.
+    """
+
+    __slots__ = ("clock_ns", "fed_ns", "timers")
 
     def __init__(self) -> None:
         self.clock_ns = 0
+        self.fed_ns = -1  # all records up to here were fed
         self.timers: list[tuple[int, SessionKey]] = []
+
+    def move(self, now_ns: int) -> bool:
+        """Move the clock; return whether a timer is due."""
+        if now_ns > self.clock_ns:
+            self.fed_ns = self.clock_ns
+            self.clock_ns = now_ns
+        return self.is_due()
+
+    def is_due(self) -> bool:
+        """Return whether a timer is due."""
+        return bool(self.timers) and self.timers[0][0] <= self.fed_ns
 
 
 class TurnTracker:
@@ -85,14 +102,15 @@ class TurnTracker:
         return records
 
     def advance(self, now_ns: int, source: str | None = None) -> Iterable[TurnRecord]:
-        """Return what is due at ``now_ns`` on the clock of ``source``; None: of all sources."""
+        """Move the clock of ``source``, None: of all sources; return what is due.
+
+        That is what was due at the moment before: records made at ``now_ns`` may still come.
+        """
         if source is not None:
             return self._advance_source(source, now_ns)
-        is_due = False
-        for each in self._sources.values():
-            each.clock_ns = max(each.clock_ns, now_ns)
-            is_due = is_due or bool(each.timers and each.timers[0][0] <= each.clock_ns)
-        return self._run_timers(list(self._sources.values())) if is_due else ()
+        sources = list(self._sources.values())
+        due = [each.move(now_ns) for each in sources]
+        return self._run_timers(sources) if any(due) else ()
 
     def finish(self) -> Iterable[TurnRecord]:
         """Return everything that is left: no more calls come."""
@@ -102,6 +120,7 @@ class TurnTracker:
             self._schedule(session)
         self._in_flight.clear()
         records = list(self.advance(_END_OF_TIME_NS))
+        records.extend(self.advance(_END_OF_TIME_NS + 1))
         self._sessions.clear()
         self._sources.clear()
         self._ledger.finishing = False
@@ -130,7 +149,6 @@ class TurnTracker:
         started = record.started
         session = self._session(record, started.source)
         session.order.start(record)
-        session.last_seen_ns = max(session.last_seen_ns, started.started_at_ns)
         self._in_flight[started.source, started.key] = session
         if len(self._in_flight) > self._limits.max_in_flight:
             oldest = next(iter(self._in_flight))
@@ -150,7 +168,6 @@ class TurnTracker:
                 self._schedule(announced)
         waiting = Waiting(record, self._limits.grace_ns)
         session.order.add(waiting)
-        session.last_seen_ns = max(session.last_seen_ns, waiting.ended_at_ns)
         self._ledger.hold(waiting, session.key)
         if len(session.order) > self._limits.max_session_waiting:
             self._ledger.counters["session_waiting_limit"] += 1
@@ -188,10 +205,7 @@ class TurnTracker:
 
     def _advance_source(self, name: str, now_ns: int) -> list[TurnRecord]:
         source = self._source(name)
-        source.clock_ns = max(source.clock_ns, now_ns)
-        if not source.timers or source.timers[0][0] > source.clock_ns:
-            return []
-        return self._run_timers([source])
+        return self._run_timers([source]) if source.move(now_ns) else []
 
     def _run_timers(self, sources: list[_Source]) -> list[TurnRecord]:
         """Fire what is due, in the order of deadlines over all ``sources``."""
@@ -199,11 +213,7 @@ class TurnTracker:
         while True:
             source: _Source | None = None
             for each in sources:
-                if (
-                    each.timers
-                    and each.timers[0][0] <= each.clock_ns
-                    and (source is None or each.timers[0] < source.timers[0])
-                ):
+                if each.is_due() and (source is None or each.timers[0] < source.timers[0]):
                     source = each
             if source is None:
                 return records

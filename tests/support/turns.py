@@ -43,9 +43,10 @@ class Turns:
         return self
 
     def advance(self, seconds: float, source: str | None = None) -> Turns:
-        """Advance the event clock."""
+        """Advance the event clock, and just past it: no more records come at that moment."""
         now_ns = START + round(seconds * SECOND)
         self.records.extend(self.tracker.advance(now_ns, source))
+        self.records.extend(self.tracker.advance(now_ns + 1, source))
         return self
 
     def finish(self) -> Turns:

@@ -152,7 +152,7 @@ def test_new_prompt_leaves_the_turn_to_its_background_sub_agent() -> None:
     first, launched, *working, _ = background()
     prompt = main([*spawned(), results((SPAWN_ID, "launched")), assistant("working on it"),
                    user("meanwhile")], 2.0, 4.3, text="yes")  # fmt: skip
-    told = main([user("meanwhile"), assistant("yes"), notified()], 4.4, 5.0, text="seven")
+    told = main([user("meanwhile"), assistant("yes"), notified()], 4.4, 4.7, text="seven")
     out = run([first, launched, prompt, *working, told])
     by_text = {turn.user_text: turn for turn in out.turns}
     assert (by_text["go"].calls, by_text["go"].subagents) == (4, ("Explore",))

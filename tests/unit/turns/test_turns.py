@@ -296,6 +296,25 @@ def test_title_call_before_the_first_call_is_a_child_that_counts_nowhere() -> No
 
 
 @pytest.mark.case(92)
+@pytest.mark.parametrize(("lead", "turns_before", "taken"), [
+    (9.0, 0, True),
+    (11.0, 0, False),
+    (0.5, 1, True),
+    (1.5, 1, False),
+])  # fmt: skip
+def test_title_call_waits_longest_for_the_first_turn(
+    lead: float, turns_before: int, taken: bool
+) -> None:
+    start = 100.0
+    earlier = [claude([user("before")], 0.0, 1.0, text="done")] * turns_before
+    title = claude([user("go")], start - lead, start - lead + 0.1, offered=[], text="{}")
+    main = claude([user("go")], start, start + 1.0, text="done")
+    out = run([*earlier, title, main])
+    assert out.turns[-1].auxiliary_calls == int(taken)
+    assert out.place_of(title).turn == (out.turns[-1].key if taken else None)
+
+
+@pytest.mark.case(92)
 def test_security_monitor_inside_a_turn_leaves_its_answer_alone() -> None:
     first, answer = loop()
     monitor = claude([user("check")], 1.1, 1.4, offered=None, text="no</block>",
@@ -351,19 +370,48 @@ def test_long_first_call_known_in_flight_comes_first() -> None:
     assert [each.agent_call.call for each in out.placed] == [first, second]
 
 
-def test_continuation_in_flight_at_the_end_of_grace_keeps_the_turn_open() -> None:
-    answer = claude([user("go")], 0.0, 1.0, text="launched")
-    more = claude([user("go"), assistant("launched"), user("<system-reminder>x</system-reminder>")],
-                  1.5, 9.0, text="done")  # fmt: skip
-    (turn,) = run([answer, announced(more, 1.8), more]).turns
+def test_continuation_that_ended_within_grace_keeps_the_turn_open() -> None:
+    reminder = user("<system-reminder>x</system-reminder>")
+    answer = claude([user("go")], 0.0, 1.0, text="wait")
+    more = claude([user("go"), assistant("wait"), reminder], 1.1, 1.4, text="done")
+    (turn,) = run([answer, more]).turns
     assert (turn.calls, turn.answer_text) == (2, "done")
+
+
+def test_continuation_after_the_turn_closed_is_late() -> None:
+    reminder = user("<system-reminder>x</system-reminder>")
+    answer = claude([user("go")], 0.0, 1.0, text="wait")
+    more = claude([user("go"), assistant("wait"), reminder], 30.0, text="done")
+    out = run([answer, more])
+    (turn,) = out.turns
+    assert (out.place_of(more).turn, out.place_of(more).late) == (turn.key, True)
 
 
 def test_answer_cut_by_its_length_may_go_on_with_the_same_prompt() -> None:
     cut = claude([user("go")], 0.0, 1.0, text="Dear", stop="max_tokens", finish="length")
-    rest = claude([user("go"), assistant("Dear")], 1.2, 1.9, text=" all", arrival=1.9)
+    rest = claude([user("go"), assistant("Dear")], 1.1, 1.4, text=" all")
     (turn,) = run([cut, rest]).turns
     assert turn.calls == 2
+
+
+def test_announcement_that_waits_for_the_next_packet_is_in_time() -> None:
+    title = claude([user("go")], 0.0, 0.5, offered=[], text="{}")
+    main = claude([user("go")], 0.007, 14.0, text="done")
+    # No packet comes between the end of the title call and the first byte of the main call.
+    out = run([title, announced(main, 13.0), main])
+    assert out.place_of(title).turn == out.turns[0].key
+    assert not out.place_of(title).late
+
+
+def test_sub_agent_announced_by_a_late_packet_keeps_its_turn_open() -> None:
+    spawn = asks(ID_1, "Agent", prompt="task")
+    launched = [user("go"), assistant(tool_use(ID_1)), results((ID_1, "launched"))]
+    answer = claude(launched, 1.1, 1.9, text="wait")
+    task = claude([user("task")], 1.2, 9.0, text="x",
+                  headers={**CLAUDE, "x-claude-code-agent-id": "a01"})  # fmt: skip
+    calls = [claude([user("go")], 0.0, 1.0, tools=[spawn]), answer, announced(task, 8.0), task]
+    (turn,) = run(calls).turns
+    assert turn.calls == 3
 
 
 def test_call_without_agent_is_placed_at_once() -> None:
