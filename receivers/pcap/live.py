@@ -19,6 +19,7 @@ BATCH_BYTES = 256 << 10
 WAIT_MS = 100  # a stop is seen this late; libpcap hands blocks over at this pace
 # Packets younger than this may still be in the kernel ring: the event clock stays behind them.
 RING_DELAY_NS = 500_000_000
+LAST_READS_S = 0.25
 QUIET_FEED_NS = 1_000_000_000  # how often a quiet link still moves the clock of the analysis
 
 
@@ -91,7 +92,11 @@ class LiveCapture:
         decoder = HttpDecoder()
         fed_ns = 0
         try:
-            while not self._stop.is_set():
+            ends_s: float | None = None
+            while ends_s is None or time.monotonic() < ends_s:
+                if ends_s is None and self._stop.is_set():
+                    # What was captured before the stop comes out of the ring a little later.
+                    ends_s = time.monotonic() + LAST_READS_S
                 try:
                     batch = reader.read_batch(BATCH_BYTES, WAIT_MS)
                 except CaptureError as error:
