@@ -66,6 +66,7 @@ class ClickHouseExporter:
         )
         self._client: Client | None = None
         self._stored = StoredMessages()
+        self._forgotten = 0
         self._restarts = 0
         self._rows = 0
 
@@ -84,6 +85,13 @@ class ClickHouseExporter:
 
     def export(self, batch: TelemetryBatch) -> None:
         """Insert the rows of ``batch``; see ``Exporter.export``."""
+        known = self._stored
+        self._write(batch)
+        if self._stored is not known:
+            # Half way another store took over. It may lack what was left out as stored before.
+            self._write(batch)
+
+    def _write(self, batch: TelemetryBatch) -> None:
         made, messages = make_rows(batch, self._config.content, self._stored)
         for table, rows in made.tables():
             self._insert(table, rows)
@@ -99,7 +107,7 @@ class ClickHouseExporter:
         return {
             "rows": self._rows,
             "store.restarts": self._restarts,
-            "messages.forgotten": self._stored.forgotten,
+            "messages.forgotten": self._forgotten + self._stored.forgotten,
         }
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
@@ -139,6 +147,9 @@ class ClickHouseExporter:
     def _reconnect(self) -> Client:
         try:
             self._client = self._connect()
+            # It may be another store than before, such as one whose directory was emptied.
+            self._forgotten += self._stored.forgotten
+            self._stored = StoredMessages()
         except MissingExtraError as error:
             raise PermanentExportError(str(error)) from error
         except HeronError as error:

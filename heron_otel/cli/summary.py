@@ -88,6 +88,8 @@ def _tree(summary: _Summary) -> Tree:
         for position, turn in enumerate(turns, start=1):
             node = branch.add(_turn_line(position, turn))
             _add_steps(node, summary.steps, str(turn["span_id"]))
+    if len(summary.turns) == _TURNS:
+        tree.add(Text(f"these are the newest {_TURNS} turns", "dim"))
     if summary.singles:
         branch = tree.add(Text("calls outside any turn", "bold"))
         for call in summary.singles:

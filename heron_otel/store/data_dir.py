@@ -80,6 +80,8 @@ class DataDir:
 
     def create(self) -> None:
         """Make the directory. Raises StoreError with the reason."""
+        if "?" in str(self.path):  # the engine would take the rest for options
+            raise StoreError(f"the data directory {self.path} must not have '?' in its path")
         try:
             self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):

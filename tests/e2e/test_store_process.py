@@ -205,6 +205,20 @@ def test_store_without_anyone_to_start_it_gives_a_retryable_error(own_dir: Path)
     exporter.shutdown()
 
 
+def test_emptied_store_gets_the_messages_again(own_dir: Path) -> None:
+    exporter = ClickHouseExporter("clickhouse", ClickHouseConfig(data_dir=str(own_dir)))
+    exporter.start()
+    exporter.export(turn_batch())
+    end(own_dir)
+    shutil.rmtree(own_dir)
+    exporter.export(turn_batch())
+    client = connect(ensure_store(own_dir))
+    assert client.command("SELECT count() FROM heron_messages") == 6
+    assert client.command("SELECT count() FROM heron_calls") == 2
+    client.close()
+    exporter.shutdown()
+
+
 DISK_FULL = """
 import sys
 from pathlib import Path

@@ -96,6 +96,11 @@ def test_directory_that_cannot_be_made_is_named_with_the_reason(tmp_path: Path) 
         DataDir(tmp_path / "file" / "store").create()
 
 
+def test_path_that_the_engine_would_misread_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"must not have '\?' in its path"):
+        DataDir(tmp_path / "a?b=c").create()
+
+
 def test_default_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERON_OTEL_DATA_DIR", "/srv/heron")
     assert default_data_dir() == Path("/srv/heron")
