@@ -7,6 +7,7 @@ ClickHouse accepts as a content coding.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -14,6 +15,11 @@ from typing import Protocol
 import lz4.frame
 
 from heron_otel.store.query_error import QueryError
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdDecompressor
+else:
+    from backports.zstd import ZstdDecompressor
 
 _CHUNK_BYTES = 256 * 1024
 _MAX_LINE_BYTES = 4096  # a chunk-size line with extensions, or one trailer line
@@ -90,8 +96,6 @@ class _Frames:
         if self._coding == "lz4":
             stream: _FrameStream = lz4.frame.LZ4FrameDecompressor()
             return stream
-        from backports.zstd import ZstdDecompressor
-
         return ZstdDecompressor()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
