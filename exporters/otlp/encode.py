@@ -45,6 +45,7 @@ _CODES = {
     StatusCode.ERROR: Status.STATUS_CODE_ERROR,
 }
 _INT64 = range(-(2**63), 2**63)
+_MAX_FIXED64 = 2**64 - 1
 
 _SCOPE = ScopeSpans(
     scope=InstrumentationScope(name=semconv.SCOPE_NAME, version=heron_otel.__version__)
@@ -131,8 +132,8 @@ def encode_span(span: Span) -> bytes:
         flags=_SAMPLED,
         name=_clean(span.name),
         kind=_KINDS[span.kind],
-        start_time_unix_nano=span.start_time_unix_nano,
-        end_time_unix_nano=span.end_time_unix_nano,
+        start_time_unix_nano=_moment(span.start_time_unix_nano),
+        end_time_unix_nano=_moment(span.end_time_unix_nano),
         attributes=[_key_value(name, value) for name, value in span.attributes.items()],
     )
     if span.status_code or span.status_message:
@@ -140,7 +141,7 @@ def encode_span(span: Span) -> bytes:
         proto.status.message = _clean(span.status_message)
     for event in span.events:
         proto.events.add(
-            time_unix_nano=event.time_unix_nano,
+            time_unix_nano=_moment(event.time_unix_nano),
             name=_clean(event.name),
             attributes=[_key_value(name, value) for name, value in event.attributes.items()],
         )
@@ -198,6 +199,11 @@ def _any_value(value: AttributeValue) -> AnyValue:
     result = AnyValue()
     result.array_value.values.extend([_any_value(item) for item in value])
     return result
+
+
+def _moment(time_ns: int) -> int:
+    """Return ``time_ns`` inside a fixed64: a damaged capture can hold any time."""
+    return min(max(time_ns, 0), _MAX_FIXED64)
 
 
 def _clean(text: str) -> str:

@@ -236,10 +236,13 @@ def test_values_that_protobuf_refuses_are_replaced() -> None:
         named_span("a"),
         name="\ud800",
         attributes={"a\udc00": "b\udfff", "n": 2**70, "inf": math.inf},
+        start_time_unix_nano=-5,
+        end_time_unix_nano=2**70,
     )
     (request,) = requests_of([span])
     (back,) = decoded(request)
     assert back.name == "?"
+    assert (back.start_time_unix_nano, back.end_time_unix_nano) == (0, 2**64 - 1)
     assert back.attributes == {"a?": "b?", "n": str(2**70), "inf": math.inf}
 
 
