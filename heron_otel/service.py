@@ -66,6 +66,10 @@ class Service:
         for name in _used(pipelines, "receivers"):
             settings = config.receivers[name]
             self._receivers[name] = registry.receiver(component_type(name)).create(name, settings)
+        self._extensions = {
+            name: registry.extension(component_type(name)).create(name, config.extensions[name])
+            for name in config.service.extensions
+        }
         routes = [self._route(*pipeline) for pipeline in config.service.pipelines.items()]
         self._hub = Hub(routes, on_failure=self._stage_failed, on_unreadable=self._unreadable)
         self._worker = Worker(ANALYSIS, self._hub.run, health, clock_s=time.monotonic)
@@ -77,12 +81,15 @@ class Service:
         return self._config
 
     def start(self) -> None:
-        """Start exporters, analysis, receivers, in this order.
+        """Start extensions, exporters, analysis, receivers, in this order.
 
         Raises HeronError with what to do about it; what was started before is stopped again.
         """
         started: list[Callable[[], object]] = []
         try:
+            for extension in self._extensions.values():
+                extension.start(self.health)
+                started.append(extension.stop)
             for name, sender in self._senders.items():
                 self._health.report(f"exporters/{name}", Status.STARTING)
                 sender.start()
@@ -134,6 +141,8 @@ class Service:
             self._metrics.shutdown()
         for sender in self._senders.values():
             sender.shutdown()
+        for extension in self._extensions.values():
+            extension.stop()
         for component in (
             *(f"receivers/{name}" for name in self._receivers),
             *(f"exporters/{name}" for name in self._senders),

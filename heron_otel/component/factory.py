@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from heron_otel.component.exporter import Exporter
+from heron_otel.component.extension import Extension
 from heron_otel.component.receiver import Receiver
 
 C = TypeVar("C")
@@ -54,4 +55,14 @@ class ProcessorFactory(Generic[C]):
 
     type: str
     config: builtins.type[C]
+    stability: Stability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtensionFactory(Generic[C]):
+    """Makes extensions of one type. ``create(id, config)``; ``id`` is ``type[/name]``."""
+
+    type: str
+    config: builtins.type[C]
+    create: Callable[[str, C], Extension]
     stability: Stability

@@ -9,13 +9,19 @@ from typing import cast
 
 from heron_otel.component.factory import (
     ExporterFactory,
+    ExtensionFactory,
     ProcessorFactory,
     ReceiverFactory,
     Stability,
 )
 from heron_otel.errors import HeronError
 
-Factory = ReceiverFactory[object] | ExporterFactory[object] | ProcessorFactory[object]
+Factory = (
+    ReceiverFactory[object]
+    | ExporterFactory[object]
+    | ProcessorFactory[object]
+    | ExtensionFactory[object]
+)
 
 # Known without installed metadata, so that a source tree works. ``module:attribute``.
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
@@ -32,13 +38,16 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "file": "heron_otel.exporters.file.factory:FACTORY",
         "otlp": "heron_otel.exporters.otlp.factory:FACTORY",
     },
-    "extensions": {},
+    "extensions": {
+        "health_check": "heron_otel.extensions.health_check.factory:FACTORY",
+    },
 }
 
 _CLASSES: Mapping[str, type[object]] = {
     "receivers": ReceiverFactory,
     "processors": ProcessorFactory,
     "exporters": ExporterFactory,
+    "extensions": ExtensionFactory,
 }
 
 
@@ -73,6 +82,10 @@ class Registry:
     def exporter(self, component: str) -> ExporterFactory[object]:
         """Return the factory of an exporter type."""
         return cast(ExporterFactory[object], self.factory("exporters", component))
+
+    def extension(self, component: str) -> ExtensionFactory[object]:
+        """Return the factory of an extension type."""
+        return cast(ExtensionFactory[object], self.factory("extensions", component))
 
     def factory(self, kind: str, component: str) -> Factory:
         """Return the factory of a type.

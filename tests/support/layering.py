@@ -24,6 +24,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "exporters": BASE | {"records", "config", "component", "telemetry", "store"},
     "store": BASE | {"records", "config", "component"},
     "pipeline": BASE | STAGES | {"records", "config", "component", "exporters"},
+    "extensions": BASE | {"config", "component"},
     "self_metrics": BASE | {"config", "pipeline"},
     "service": BASE
     | {"records", "config", "component", "telemetry", "pipeline", "exporters", "self_metrics"},

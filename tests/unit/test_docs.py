@@ -33,9 +33,12 @@ BLOCKS = [
     for path in DOCUMENTS
     for index, found in enumerate(BLOCK.finditer(path.read_text()))
 ]
-COMPONENTS = [
-    (kind, name) for kind in ("receivers", "exporters") for name in sorted(BUILT_IN[kind])
-]
+FOLDERS = {
+    "receivers": ROOT / "receivers",
+    "exporters": ROOT / "exporters",
+    "extensions": ROOT / "heron_otel" / "extensions",
+}
+COMPONENTS = [(kind, name) for kind in FOLDERS for name in sorted(BUILT_IN[kind])]
 # What a block that shows only a part of a configuration is completed with.
 PLACEHOLDER = {
     "receivers": "receivers: {pcap/placeholder: {interface: lo}}\n",
@@ -87,7 +90,7 @@ def test_commented_settings_of_the_reference_configuration_exist() -> None:
 @pytest.mark.parametrize(("kind", "component"), COMPONENTS)
 def test_settings_table_of_a_readme_is_that_of_the_config_class(kind: str, component: str) -> None:
     config = Registry().config_class(kind, component)
-    readme = (ROOT / kind / component / "README.md").read_text()
+    readme = (FOLDERS[kind] / component / "README.md").read_text()
     assert rows_of(readme) == expected_rows(config)
 
 

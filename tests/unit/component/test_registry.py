@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_built_in_types_are_the_entry_points_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for kind in ("receivers", "exporters"):
+    for kind in BUILT_IN:
         assert project["entry-points"][f"heron_otel.{kind}"] == BUILT_IN[kind]
 
 
