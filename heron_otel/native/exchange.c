@@ -100,11 +100,33 @@ void exchanges_pair(struct exchanges *exchanges, struct exchange *exchange,
 
 	exchange->response = response;
 	response->exchange = exchange;
+	exchange->unsure = !exchanges->certain && response->after_loss;
+	if (exchange->end == END_COMPLETE)
+		exchange->end = response->end;
 	if (exchanges->certain && next && next->started_at_ns < response->started_at_ns)
 		exchanges->pipelines = true;
 	/* Responses come in the order of requests: older ones without have lost theirs. */
 	while (exchanges->first != exchange)
 		exchanges_close(exchanges, exchanges->first, END_LOST);
+}
+
+void exchanges_unpair(struct exchanges *exchanges, struct exchange *exchange)
+{
+	struct message *response = exchange->response;
+
+	exchange->response = NULL;
+	response->exchange = NULL;
+	response->next = exchanges->first_orphan;
+	exchanges->first_orphan = response;
+	if (!exchanges->last_orphan)
+		exchanges->last_orphan = response;
+	exchanges->orphans++;
+}
+
+bool exchange_unconfirmed(const struct exchange *exchange)
+{
+	return !exchange->next && exchange->response &&
+	       (exchange->unsure || exchange->response->guessed);
 }
 
 struct exchange *exchanges_waiting(const struct exchanges *exchanges)
@@ -170,8 +192,7 @@ void exchanges_claim_orphan(struct exchanges *exchanges, struct exchange *exchan
 	while (exchanges->first_orphan) {
 		struct message *response = exchanges->first_orphan;
 
-		if (exchanges->certain ||
-		    (response->started_at_ns >= exchange->started_at_ns && !response->after_loss)) {
+		if (exchanges->certain || response->started_at_ns >= exchange->started_at_ns) {
 			exchanges_pair(exchanges, exchange, exchanges_take_orphan(exchanges));
 			return;
 		}

@@ -82,9 +82,16 @@ static void gap_in_head(struct http1 *http, int side, uint64_t ts_ns)
 static void gap_to_chunk_seek(struct http1 *http, int side)
 {
 	struct stream *stream = &http->streams[side];
+	const struct message *message = stream->message;
 
+	/* The next chunk may be of the response to a request that is missing. */
+	if (side != http->exchanges.client && message && message->exchange &&
+	    stream_request_missing(http, message->exchange)) {
+		give_up_message(http, side);
+		return;
+	}
 	if (stream->message)
-		stream->message->guessed = true;
+		message_guess(stream->message);
 	stream->place = AT_CHUNK_SEEK;
 	stream->line_start = true;
 	stream->after_loss = true;
@@ -117,6 +124,20 @@ static void gap_in_content(struct http1 *http, int side, uint64_t ts_ns, uint64_
 	}
 }
 
+/* A request is missing: what is not confirmed yet may be about that one. */
+static void reject_unconfirmed(struct http1 *http)
+{
+	struct exchange *exchange = http->exchanges.last;
+
+	if (!exchange || !exchange_unconfirmed(exchange))
+		return;
+	if (exchange->response->guessed)
+		stream_reject_guess(http, exchange->response);
+	if (exchange->unsure)
+		exchanges_unpair(&http->exchanges, exchange);
+	exchanges_close(&http->exchanges, exchange, END_LOST);
+}
+
 void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 {
 	struct stream *stream = &http->streams[side];
@@ -125,14 +146,6 @@ void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 	http->seen[side] = true;
 	if (ts_ns > stream->clock_ns)
 		stream->clock_ns = ts_ns;
-	if (side == client) {
-		/* A request may be missing: a response found again by guessing is no longer safe.
-		 */
-		const struct message *response = http->streams[1 - side].message;
-
-		if (response && response->guessed)
-			give_up_message(http, 1 - side);
-	}
 	switch (stream->place) {
 	case AT_SEEK:
 		stream_drop_pending(http, side);
@@ -165,6 +178,8 @@ void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 	case AT_SKIP:
 		break;
 	}
+	if (side == client && (stream->place == AT_SEEK || stream->place == AT_CHUNK_SEEK))
+		reject_unconfirmed(http);
 }
 
 static void stop_stream(struct http1 *http, int side)
@@ -283,6 +298,17 @@ void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why
 
 void http1_tick(struct http1 *http)
 {
+	struct exchange *last = http->exchanges.last;
+	uint64_t now_ns = http->shared->now_ns;
+
+	/* No hole that could hide a request between the two is left. */
+	if (last && exchange_unconfirmed(last) && last->response->done &&
+	    now_ns > last->response->ended_at_ns &&
+	    now_ns - last->response->ended_at_ns > http->shared->limits.gap_timeout_ns) {
+		last->unsure = false;
+		last->response->guessed = false;
+		stream_close_complete(http, last);
+	}
 	exchanges_announce(&http->exchanges);
 }
 

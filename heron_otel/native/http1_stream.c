@@ -84,28 +84,22 @@ static void settle(struct http1 *http)
 	http->exchanges.certain = true;
 }
 
-void stream_end_request(struct http1 *http, struct exchange *exchange)
+void stream_close_complete(struct http1 *http, struct exchange *exchange)
 {
-	const struct stream *server = &http->streams[1 - http->exchanges.client];
-
-	exchange->request_done = true;
-	if (exchange->response && exchange->response->done)
-		exchanges_close(&http->exchanges, exchange, END_COMPLETE);
-	else if (!exchange->response && server->ended)
-		exchanges_close(&http->exchanges, exchange, END_NO_RESPONSE);
-	else
+	if (!exchange->request_done || !exchange->response || !exchange->response->done ||
+	    exchange_unconfirmed(exchange))
 		return;
+	exchanges_close(&http->exchanges, exchange, END_COMPLETE);
 	settle(http);
 }
 
-static void end_response(struct http1 *http, struct message *response)
+static void end_request(struct http1 *http, struct exchange *exchange)
 {
-	struct exchange *exchange = response->exchange;
-
-	if (exchange && exchange->request_done) {
-		exchanges_close(&http->exchanges, exchange, END_COMPLETE);
-		settle(http);
-	}
+	exchange->request_done = true;
+	if (!exchange->response && http->streams[1 - http->exchanges.client].ended)
+		exchanges_close(&http->exchanges, exchange, END_NO_RESPONSE);
+	else
+		stream_close_complete(http, exchange);
 }
 
 void stream_finish_message(struct http1 *http, int side, bool complete)
@@ -119,22 +113,80 @@ void stream_finish_message(struct http1 *http, int side, bool complete)
 		return;
 	message_finish(http->shared, message, stream->clock_ns, complete);
 	if (message->status) {
-		end_response(http, message);
+		if (message->exchange)
+			stream_close_complete(http, message->exchange);
 		return;
 	}
 	message->exchange->ended_at_ns = message->ended_at_ns;
 	if (http->offered_upgrade)
 		stream->place = AT_SEEK; /* what follows may be the other protocol */
-	stream_end_request(http, message->exchange);
+	end_request(http, message->exchange);
+}
+
+bool stream_request_missing(const struct http1 *http, const struct exchange *exchange)
+{
+	return exchange->next ? exchange->next->after_loss
+			      : http->streams[http->exchanges.client].after_loss;
 }
 
 void stream_break_message(struct http1 *http, int side, enum exchange_end end)
 {
 	struct message *message = http->streams[side].message;
 
-	if (message && message->exchange && message->exchange->end == END_COMPLETE)
-		message->exchange->end = end;
+	if (message) {
+		message->end = (uint8_t)end;
+		if (message->exchange && message->exchange->end == END_COMPLETE)
+			message->exchange->end = end;
+	}
 	stream_finish_message(http, side, false);
+}
+
+void stream_reject_guess(struct http1 *http, struct message *response)
+{
+	int server = 1 - http->exchanges.client;
+
+	message_roll_back(response);
+	response->guessed = false;
+	response->end = END_LOST;
+	if (http->streams[server].message == response) {
+		release(&http->streams[server]);
+		message_finish(http->shared, response, http->streams[server].clock_ns, false);
+		stream_lose_place(http, server);
+	}
+}
+
+/* The beginning of a request confirms or refutes what was supposed about earlier exchanges. */
+static void review_pairs(struct http1 *http, uint64_t started_at_ns)
+{
+	struct exchange *next;
+
+	for (struct exchange *exchange = http->exchanges.first; exchange; exchange = next) {
+		struct message *response = exchange->response;
+
+		next = exchange->next;
+		if (!response)
+			continue;
+		if (exchange->unsure && response->started_at_ns >= started_at_ns) {
+			exchanges_unpair(&http->exchanges, exchange);
+			exchanges_close(&http->exchanges, exchange, END_LOST);
+		} else if (response->guessed && response->ended_at_ns >= started_at_ns) {
+			stream_reject_guess(http, response);
+			exchanges_close(&http->exchanges, exchange, END_LOST);
+		} else {
+			exchange->unsure = false;
+		}
+	}
+}
+
+/* The same, once the new request stands behind them. */
+static void close_confirmed(struct http1 *http)
+{
+	struct exchange *next;
+
+	for (struct exchange *exchange = http->exchanges.first; exchange; exchange = next) {
+		next = exchange->next;
+		stream_close_complete(http, exchange);
+	}
 }
 
 static void fault(struct http1 *http, int side)
@@ -230,7 +282,8 @@ static void begin_request(struct http1 *http, int side, const struct http1_head 
 		return;
 	}
 	shared->counters.requests++;
-	message = message_new(shared, head);
+	message = message_new(shared, head); /* first: records overwrite head->packed */
+	review_pairs(http, started_at_ns);
 	exchange = exchanges_request(&http->exchanges, message, head, started_at_ns, seq);
 	if (!exchange) {
 		message_free(shared, message);
@@ -238,6 +291,8 @@ static void begin_request(struct http1 *http, int side, const struct http1_head 
 		stream_skip_connection(http);
 		return;
 	}
+	exchange->after_loss = stream->after_loss;
+	close_confirmed(http);
 	stream->after_loss = false;
 	http->offered_upgrade = head->wants_upgrade || head->is_connect;
 	if (message) {
@@ -247,7 +302,7 @@ static void begin_request(struct http1 *http, int side, const struct http1_head 
 	read_by(stream, message);
 	exchanges_claim_orphan(&http->exchanges, exchange);
 	if (!message)
-		stream_end_request(http, exchange);
+		end_request(http, exchange);
 	bound_pipeline(http);
 	if (stream->place != AT_SKIP)
 		enter_content(http, side, head, false);
@@ -279,6 +334,11 @@ static struct exchange *place_response(struct http1 *http, int side, const struc
 	bool doubtful;
 
 	exchange = exchanges_match(exchanges, started_at_ns, &doubtful);
+	if (exchange && !exchanges->certain && stream->after_loss &&
+	    stream_request_missing(http, exchange)) {
+		exchange->response_lost = true; /* or this is it: that cannot be told */
+		exchange = NULL;
+	}
 	if (doubtful)
 		http->shared->counters.unpaired_responses++;
 	else
@@ -298,6 +358,8 @@ static struct exchange *place_response(struct http1 *http, int side, const struc
 		http->shared->counters.pipeline_limit++;
 		exchanges->certain = false;
 		exchanges_drop_orphan(exchanges);
+		if (exchanges->first_orphan)
+			exchanges->first_orphan->after_loss = true;
 	}
 	return NULL;
 }
@@ -332,7 +394,7 @@ static void begin_response(struct http1 *http, int side, const struct http1_head
 	}
 	http->shared->counters.responses++;
 	exchange = place_response(http, side, head, started_at_ns);
-	stream->after_loss = false;
+	stream->after_loss = stream->message == NULL;
 	stream->interim = 0;
 	if (head->status == 101 || (exchange && exchange->is_connect && head->status < 300)) {
 		upgrade(http, side, exchange);
@@ -382,22 +444,22 @@ static size_t continue_head(struct http1 *http, int side, uint64_t ts_ns, uint32
 		head_fault(http, side, stream->pending_at_ns, END_LIMIT);
 		return 0;
 	}
-	end = http1_head_end(stream->pending.data, stream->pending.size, &stream->scanned);
-	if (end) {
-		take_head(http, side, stream->pending.data, end, stream->pending_at_ns,
-			  stream->pending_seq);
-		return end - before;
-	}
 	if (http1_line_begins(is_response(http, side), stream->pending.data,
-			      stream->pending.size) != LINE_NO)
+			      stream->pending.size) == LINE_NO) {
+		/* As read_head() does it: one byte is given up, the rest is searched. */
+		shared->counters.skipped_bytes++;
+		head_fault(http, side, stream->pending_at_ns, END_PROTOCOL);
+		stream->pending.size = before;
+		bytes_shift(&stream->pending, 1);
+		stream->pending_seq++;
+		return 0;
+	}
+	end = http1_head_end(stream->pending.data, stream->pending.size, &stream->scanned);
+	if (end == 0)
 		return take;
-	/* As read_head() does it: one byte is given up, the rest is searched. */
-	shared->counters.skipped_bytes++;
-	head_fault(http, side, stream->pending_at_ns, END_PROTOCOL);
-	stream->pending.size = before;
-	bytes_shift(&stream->pending, 1);
-	stream->pending_seq++;
-	return 0;
+	take_head(http, side, stream->pending.data, end, stream->pending_at_ns,
+		  stream->pending_seq);
+	return end - before;
 }
 
 static size_t read_head(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq,

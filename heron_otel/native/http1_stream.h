@@ -64,7 +64,11 @@ void stream_lose_place(struct http1 *http, int side);
 void stream_drop_pending(struct http1 *http, int side);
 /* Both directions leave HTTP/1.x. */
 void stream_skip_connection(struct http1 *http);
-/* Closes what a finished request completes. */
-void stream_end_request(struct http1 *http, struct exchange *exchange);
+/* Closes an exchange that has both its messages, unless its pairing is still in doubt. */
+void stream_close_complete(struct http1 *http, struct exchange *exchange);
+/* What was taken for more of @response is not: takes that back and ends it as lost. */
+void stream_reject_guess(struct http1 *http, struct message *response);
+/* Whether requests behind @exchange may be missing. */
+bool stream_request_missing(const struct http1 *http, const struct exchange *exchange);
 
 #endif
