@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -72,7 +74,15 @@ class Service:
         }
         routes = [self._route(*pipeline) for pipeline in config.service.pipelines.items()]
         self._hub = Hub(routes, on_failure=self._stage_failed, on_unreadable=self._unreadable)
-        self._worker = Worker(ANALYSIS, self._hub.run, health, clock_s=time.monotonic)
+        # The batch that made the analysis fail is gone; the next one deserves its chance.
+        self._worker = Worker(
+            ANALYSIS,
+            self._hub.run,
+            health,
+            clock_s=time.monotonic,
+            max_restarts=sys.maxsize,
+            max_pause_s=1.0,
+        )
         self._metrics: _Metrics | None = None
 
     @property
@@ -118,9 +128,14 @@ class Service:
         Returns what could not be delivered in ``drain_timeout_s``, for each exporter. Never raises.
         """
         deadline = time.monotonic() + drain_timeout_s
+        # Receivers wait for the analysis, which may wait for an exporter; not for ever.
+        give_up = threading.Timer(drain_timeout_s, self._hub.discard)
+        give_up.daemon = True
+        give_up.start()
         for name, receiver in self._receivers.items():
             self._health.report(f"receivers/{name}", Status.STOPPING)
             receiver.stop()
+        give_up.cancel()
         if not self._worker.stop(max(0.0, deadline - time.monotonic())):
             log.error("analysis did not end in time")
         else:
@@ -167,6 +182,12 @@ class Service:
             if count:
                 lost[name] = count
         return lost
+
+    def failures(self) -> int:
+        """Return how many records and batches the analysis failed on; what they held is lost."""
+        stages = sum(v for k, v in self._hub.counters().items() if k.endswith(".failures"))
+        worker = self._health.snapshot().get(ANALYSIS)
+        return stages + (worker.failures if worker is not None else 0)
 
     @property
     def span_times(self) -> tuple[int, int] | None:

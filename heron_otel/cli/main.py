@@ -73,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = namespace.run(namespace)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output has seen enough. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()  # its reader has seen enough
         return DONE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -88,7 +87,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HeronError as error:
         _complain(str(error))
         return FAILED
+    except OSError as error:
+        _abandon_output()
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"{place}{error.strerror or error}")
+        return FAILED
     return status
+
+
+def _abandon_output() -> None:
+    """Drop what standard output still holds; Python would fail on it again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:

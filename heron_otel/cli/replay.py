@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
 
 # The longest that a receiver that is away is waited for after the last capture was read.
-DRAIN_TIMEOUT_S = 120.0
+DRAIN_TIMEOUT_S = 60.0
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
             while not service.wait(0.1):
                 progress.update()
             progress.update(delivering=True)
+            failures = service.failures()
             leftovers = service.stop(DRAIN_TIMEOUT_S)
     except BaseException:
         service.stop(0.0)
@@ -89,12 +90,17 @@ def run(options: argparse.Namespace) -> int:
             f"heron-otel: {leftover.exporter}: {left.spans} spans not delivered: {left.error}",
             file=sys.stderr,
         )
+    if failures:
+        print(
+            f"heron-otel: {failures} records could not be analysed, see the log above",
+            file=sys.stderr,
+        )
     lost = service.lost_spans()
     for name, count in lost.items():
         print(f"heron-otel: {name}: {count} spans were refused or given up", file=sys.stderr)
     if not options.no_store and not any(left.exporter == "clickhouse" for left in leftovers):
         _summary(options.data_dir, service.span_times)
-    return 1 if unreadable or leftovers or lost else 0
+    return 1 if unreadable or leftovers or lost or failures else 0
 
 
 def _summary(data_dir: Path | None, span_times: tuple[int, int] | None) -> None:

@@ -243,6 +243,19 @@ def test_reader_that_ends_early_is_no_error(tmp_path: Path) -> None:
         assert process.wait(TIMEOUT_S) == 0
 
 
+def test_output_that_cannot_be_written_is_one_line_and_status_1(capture: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command("decode", capture),
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"heron-otel: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
