@@ -145,13 +145,6 @@ class Service:
             left = sender.drain(max(0.0, deadline - time.monotonic()))
             if left:
                 leftovers.append(Leftover(name, left))
-                log.error(
-                    "spans not delivered",
-                    exporter=name,
-                    spans=left.spans,
-                    batches=left.batches,
-                    error=left.error,
-                )
         if self._metrics is not None:
             self._metrics.shutdown()
         for sender in self._senders.values():
@@ -171,13 +164,16 @@ class Service:
         return self._receivers[source].progress()
 
     def lost_spans(self) -> dict[str, int]:
-        """Return how many spans each exporter refused or gave up; none: it is left out."""
+        """Return how many spans each exporter refused or gave up; none: it is left out.
+
+        What ``stop`` returns as left over is not among them.
+        """
         lost: dict[str, int] = {}
         for name, sender in self._senders.items():
             count = sum(
                 value
                 for key, value in flat(sender.counters()).items()
-                if key.startswith("dropped_spans")
+                if key.startswith("dropped_spans") and not key.endswith(".closed")
             )
             if count:
                 lost[name] = count

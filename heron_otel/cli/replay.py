@@ -16,14 +16,12 @@ from heron_otel.component.health import Health
 from heron_otel.component.registry import Registry
 from heron_otel.config.loader import load
 from heron_otel.config.model import Config
+from heron_otel.config.units import parse_duration
 from heron_otel.errors import UsageError
 from heron_otel.exporters.otlp.config import OtlpConfig
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
-
-# The longest that a receiver that is away is waited for after the last capture was read.
-DRAIN_TIMEOUT_S = 60.0
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -48,6 +46,13 @@ def add_parser(commands: Subparsers) -> None:
         "https:// and grpcs:// with TLS",
     )
     parser.add_argument("--no-store", action="store_true", help="with --otlp: leave the store out")
+    parser.add_argument(
+        "--wait",
+        type=_duration,
+        default=60.0,
+        metavar="TIME",
+        help="how long to try again to deliver after the captures were read (default 60s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -78,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
                 progress.update()
             progress.update(delivering=True)
             failures = service.failures()
-            leftovers = service.stop(DRAIN_TIMEOUT_S)
+            leftovers = service.stop(options.wait)
     except BaseException:
         service.stop(0.0)
         raise
@@ -141,3 +146,10 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
     }
     text = yaml.safe_dump(tree, allow_unicode=True).replace("$", "$$")
     return load([f"yaml:{text}"], [], {}, registry)
+
+
+def _duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError(f"must be a duration such as 30s, got {text}")
+    return seconds

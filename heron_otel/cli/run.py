@@ -18,7 +18,7 @@ from heron_otel.config.model import Config
 from heron_otel.errors import ConfigError, HeronError
 from heron_otel.log import get_logger
 from heron_otel.log_output import configure
-from heron_otel.service import Service
+from heron_otel.service import Leftover, Service
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -106,7 +106,7 @@ class Agent:
             log.error("configuration not reloaded", problem=str(error))
             self._health.fail("agent/reload", str(error))
             return
-        old.stop()
+        _log_leftovers(old.stop())
         try:
             self.start(config)
         except HeronError as error:
@@ -135,4 +135,17 @@ class Agent:
         assert self._service is not None
         log.info("agent stops")
         leftovers = self._service.stop()
+        _log_leftovers(leftovers)
         return 1 if leftovers else 0
+
+
+def _log_leftovers(leftovers: list[Leftover]) -> None:
+    for leftover in leftovers:
+        left = leftover.undelivered
+        log.error(
+            "spans not delivered",
+            exporter=leftover.exporter,
+            spans=left.spans,
+            batches=left.batches,
+            error=left.error,
+        )

@@ -9,6 +9,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -264,6 +265,7 @@ def test_output_that_cannot_be_written_is_one_line_and_status_1(capture: Path) -
         ["decode", "--source", "otlp/x", "x.pcap"],
         ["decode", "-", "x.pcap"],
         ["replay", "x.pcap", "--no-store"],
+        ["replay", "x.pcap", "--wait", "5"],
         ["replay", "x.pcap", "--otlp", "localhost:port"],
         ["replay", "x.pcap", "--otlp", "ftp://localhost"],
         ["run"],
@@ -324,6 +326,18 @@ def test_replay_of_a_truncated_file_delivers_the_rest_and_fails(
     assert b"truncated at byte" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert len(receiver.received.spans) == 80
+
+
+def test_replay_to_a_receiver_that_is_away_says_what_was_not_delivered(capture: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/otlp"
+    done = run("replay", capture, "--otlp", url, "--no-store", "--wait", "500ms")
+    assert (done.returncode, done.stdout) == (1, b"")
+    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("heron-otel: ")]
+    assert lines == [
+        f"heron-otel: otlp: 80 spans not delivered: cannot reach {url}: connection refused"
+    ]
 
 
 @pytest.fixture
