@@ -18,12 +18,12 @@ import msgspec
 class ExchangeEnd(enum.IntEnum):
     """Why an exchange was closed."""
 
-    COMPLETE = 0  # both messages reached the end of their framing
+    COMPLETE = 0  # both messages reached their end; a request answered early may be INCOMPLETE
     RESPONSE_CUT = 1  # FIN inside the response
     RESET = 2  # RST, before or inside the response
     NO_RESPONSE = 3  # FIN before the first response byte
     IDLE = 4  # the flow was silent longer than the idle timeout
-    LOST = 5  # a capture gap hid the end of the exchange
+    LOST = 5  # a capture gap hid the end of the exchange, or whose response this is
     END_OF_INPUT = 6  # the capture ended inside the exchange
     LIMIT = 7  # closed to stay inside a limit
     PROTOCOL = 8  # bytes that are not HTTP/1.x where a message should begin
