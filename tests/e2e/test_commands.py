@@ -294,6 +294,19 @@ def test_memory_of_decode_does_not_grow_with_the_capture(tmp_path: Path) -> None
     assert isinstance(usage, resource.struct_rusage)
 
 
+def test_decode_imports_nothing_that_it_does_not_need(capture: Path) -> None:
+    heavy = "{'grpc', 'google', 'opentelemetry', 'clickhouse_connect', 'rich', 'yaml', 'numpy'}"
+    code = (
+        "import sys; from heron_otel.cli.main import main\n"
+        f"main(['decode', {str(capture)!r}])\n"
+        f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=TIMEOUT_S, check=False
+    )
+    assert done.stderr == b"[]\n"
+
+
 def test_replay_into_the_store_shows_what_was_found(capture: Path, tmp_path: Path) -> None:
     data = tmp_path / "store"
     try:
