@@ -59,7 +59,12 @@ def _describe(registry: Registry) -> dict[str, list[Component]]:
                 found[kind].append({"type": name, "error": str(error)})
                 continue
             rows = [
-                {"name": s.name, "type": s.type, "default": s.default, "meaning": s.meaning}
+                {
+                    "name": s.name,
+                    "type": s.type,
+                    "default": s.default,
+                    "meaning": s.meaning.replace("``", ""),
+                }
                 for s in settings(factory.config)
             ]
             found[kind].append(
