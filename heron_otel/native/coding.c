@@ -244,13 +244,14 @@ static enum coding_status deliver(struct stage *stage, const struct output *outp
 {
 	struct decoder *decoder = output->decoder;
 	const struct core_limits *limits = &decoder->shared->limits;
+	uint32_t ratio = limits->max_coding_ratio ? limits->max_coding_ratio : 1;
 	struct output next = *output;
 
 	if (len == 0)
 		return CODING_OK;
 	stage->decoded += len;
 	if (stage->decoded > RATIO_FREE_BYTES &&
-	    (stage->decoded / limits->max_coding_ratio > decoder->encoded ||
+	    (stage->decoded / ratio > decoder->encoded ||
 	     stage->decoded / DECODED_FACTOR > limits->max_body_bytes))
 		return CODING_BOMB;
 	next.next = output->next + 1;
