@@ -19,6 +19,7 @@ from heron_otel.config.model import Config
 from heron_otel.config.units import parse_duration
 from heron_otel.errors import UsageError
 from heron_otel.exporters.otlp.config import OtlpConfig
+from heron_otel.pipeline.garbage import tune_garbage_collector
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
@@ -77,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
         on_unreadable=lambda source, error: unreadable.append(error),
     )
     service.start()
+    tune_garbage_collector()
     try:
         with Progress(service, options.source, sys.stderr) as progress:
             while not service.wait(0.1):

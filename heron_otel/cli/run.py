@@ -18,6 +18,7 @@ from heron_otel.config.model import Config
 from heron_otel.errors import ConfigError, HeronError
 from heron_otel.log import get_logger
 from heron_otel.log_output import configure
+from heron_otel.pipeline.garbage import tune_garbage_collector
 from heron_otel.service import Leftover, Service
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     for known in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(known, remember)
     agent.start(config)
+    tune_garbage_collector()
     while True:
         try:
             number = signals.get(timeout=HEALTH_INTERVAL_S)
