@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     known = [arguments[0]] if arguments and arguments[0] in COMMANDS else list(COMMANDS)
+    _prepare_streams()
     try:
         namespace = parser_for(known).parse_args(arguments)
         status: int = namespace.run(namespace)
@@ -93,6 +95,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f"{place}{error.strerror or error}")
         return FAILED
     return status
+
+
+def _prepare_streams() -> None:
+    """Make text writable whatever the locale, and a closed standard stream an empty one.
+
+    Without that the next file or socket would take its descriptor, and get what is printed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif name == "stdout" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _abandon_output() -> None:
