@@ -60,7 +60,7 @@ class Limits:
     """Event time without a packet before a connection with nothing outstanding is forgotten."""
     exchange_idle_ns: int = 900_000_000_000
     """The same for a connection whose request waits for its response."""
-    announce_after_ns: int = 1_000_000_000
+    announce_after_ns: int = 500_000_000
     """How long a request waits before it is announced ahead of its response."""
     max_head_bytes: int = 128 << 10
     """One message head."""

@@ -36,6 +36,17 @@ static bool commit(struct core_shared *shared)
 	return false;
 }
 
+static enum ended_by ended_by(const struct exchanges *exchanges, const struct exchange *exchange)
+{
+	bool by_close = exchange->end == END_RESPONSE_CUT || exchange->end == END_RESET ||
+			exchange->end == END_NO_RESPONSE ||
+			(exchange->end == END_COMPLETE && exchange->until_close);
+
+	if (!by_close || exchanges->closer < 0)
+		return BY_NOBODY;
+	return exchanges->closer == exchanges->client ? BY_CLIENT : BY_SERVER;
+}
+
 static void write_exchange(struct exchanges *exchanges, const struct exchange *exchange)
 {
 	struct core_shared *shared = exchanges->shared;
@@ -46,7 +57,7 @@ static void write_exchange(struct exchanges *exchanges, const struct exchange *e
 		return;
 	}
 	batch_begin(batch);
-	batch_array(batch, 13);
+	batch_array(batch, 14);
 	batch_uint(batch, 1); /* tag of HttpExchange */
 	write_identity(exchanges, exchange);
 	batch_uint(batch, exchange->end);
@@ -58,6 +69,7 @@ static void write_exchange(struct exchanges *exchanges, const struct exchange *e
 		message_write_response(exchange->response, batch);
 	else
 		batch_nil(batch);
+	batch_uint(batch, ended_by(exchanges, exchange));
 	if (commit(shared))
 		shared->counters.exchanges++;
 }

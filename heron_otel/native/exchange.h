@@ -30,6 +30,13 @@ enum exchange_end {
 	END_UPGRADED,
 };
 
+/* EndedBy in heron_otel/records/http.py */
+enum ended_by {
+	BY_NOBODY,
+	BY_CLIENT,
+	BY_SERVER,
+};
+
 struct exchange {
 	struct exchange *next;
 	struct message *request;  /* NULL: no memory for it; keeps its place, makes no record */
@@ -46,12 +53,14 @@ struct exchange {
 	bool unsure;	    /* the response may belong to a later request that is not here yet */
 	bool is_head;
 	bool is_connect;
+	bool until_close; /* the end of the connection was the end of the response */
 };
 
 struct exchanges {
 	struct core_shared *shared;
 	struct connection_identity identity;
 	int client; /* endpoint; -1 while unknown */
+	int closer; /* endpoint that sent the first FIN or RST; -1: none did */
 	bool certain;
 	bool pipelines; /* this client does not wait for responses */
 	uint32_t next_index;

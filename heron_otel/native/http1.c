@@ -11,6 +11,7 @@ struct http1 *http1_new(struct core_shared *shared, const struct connection_iden
 	http->exchanges.shared = shared;
 	http->exchanges.identity = *identity;
 	http->exchanges.client = -1;
+	http->exchanges.closer = -1;
 	return http;
 }
 
@@ -209,6 +210,8 @@ static void end_server(struct http1 *http, int side, uint64_t ts_ns)
 
 	stop_stream(http, side);
 	if (delimited) {
+		if (stream->message && stream->message->exchange)
+			stream->message->exchange->until_close = true;
 		if (ts_ns > stream->clock_ns)
 			stream->clock_ns = ts_ns; /* the end of the connection is its last part */
 		stream_finish_message(http, side, true);
@@ -275,10 +278,18 @@ static void end_connection(struct http1 *http, enum stream_end why)
 	stop_stream(http, 1);
 }
 
+void http1_closing(struct http1 *http, int side)
+{
+	if (http->exchanges.closer < 0)
+		http->exchanges.closer = side;
+}
+
 void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why)
 {
 	struct stream *stream = &http->streams[side];
 
+	if (why == STREAM_FIN || why == STREAM_RESET)
+		http1_closing(http, side);
 	if (why == STREAM_FIN && stream->ended)
 		return;
 	if (why != STREAM_FIN || http->exchanges.client < 0) {

@@ -30,6 +30,14 @@ class ExchangeEnd(enum.IntEnum):
     UPGRADED = 9  # 101 or CONNECT 2xx: the connection left HTTP/1.x
 
 
+class EndedBy(enum.IntEnum):
+    """Who closed the connection (first FIN or RST) and so ended an exchange."""
+
+    NOBODY = 0  # the messages ended by themselves, or it was not seen
+    CLIENT = 1
+    SERVER = 2
+
+
 class BodyFlag(enum.IntFlag):
     """What is not as the sender wrote it in ``content``."""
 
@@ -135,6 +143,7 @@ class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False
     end: int  # ExchangeEnd
     request: HttpRequest | None  # None only between core and ``http/``, see HttpExchangeStarted
     response: HttpResponse | None
+    ended_by: int = 0  # EndedBy
 
 
 class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):

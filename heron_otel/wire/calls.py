@@ -214,7 +214,7 @@ class WireCalls:
                 self._counters.malformed_responses += 1
         is_cut = _is_cut(exchange, answer)
         if error is None and is_cut:
-            error = error_of_end(exchange.end, is_answered=response is not None)
+            error = error_of_end(exchange.end, exchange.ended_by, is_answered=response is not None)
         provider = asked.provider or answer.provider
         made = None
         if response is not None:
@@ -272,16 +272,19 @@ def _is_cut(exchange: HttpExchange, answer: Answer) -> bool:
     """Return whether the exchange ended before the answer did.
 
     Clients close the connection after the last event that they need (``[DONE]``,
-    ``message_stop``): that is a complete call.
+    ``message_stop``): that is a complete call. A stream of which no choice has ended is cut even
+    when its framing is whole: a proxy ends it in order after its backend went away.
     """
     response = exchange.response
     if response is None:
         return True
     if answer.done and response.runs:
         return False
-    if exchange.end not in _ENDED:
+    if exchange.end not in _ENDED or response.flags & _INCOMPLETE:
         return True
-    return bool(response.flags & _INCOMPLETE)
+    if not response.runs or not answer.choices or response.flags & _DAMAGED:
+        return False
+    return not any(choice.stop_reason for choice in answer.choices)
 
 
 def _estimate(request: LlmRequest, answer: Answer, *, is_broken: bool) -> None:
