@@ -135,12 +135,13 @@ def main() -> None:
     tune_garbage_collector()
     core = Core()
     counted = Counted(stage, os.open(os.devnull, os.O_WRONLY))
-    crossings = 0
+    crossings = batches = 0
     with open(path, "rb", buffering=0) as file:
         reader = CaptureReader(file.fileno(), path, core)
         started = time.process_time()
         while (batch := reader.read_batch()) is not None:
             crossings += 1
+            batches += bool(batch)
             counted.take(batch, core.now_ns)
         core.finish()
         counted.take(core.take_batch(), core.now_ns)
@@ -156,6 +157,7 @@ def main() -> None:
                 "exchanges": counters["exchanges"],
                 "calls": counted.calls,
                 "crossings": crossings,
+                "batches": batches,
                 "rss_mb": peak_mb(),
             }
         )
