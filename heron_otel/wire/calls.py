@@ -35,7 +35,7 @@ from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode
 from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
-from heron_otel.wire.providers import provider_of_host, provider_of_response
+from heron_otel.wire.providers import Providers, provider_of_response
 from heron_otel.wire.timing import timing_of
 
 MAX_OPEN_CALLS = 4096
@@ -101,7 +101,7 @@ class WireCalls:
         max_open_calls: int = MAX_OPEN_CALLS,
     ) -> None:
         self._source = source
-        self._providers = dict(providers or {})
+        self._providers = Providers(providers or {})
         self._open: dict[tuple[int, int], _Asked] = {}
         self._max_open_calls = max_open_calls
         self.memory = Memory(memory_bytes)
@@ -183,7 +183,7 @@ class WireCalls:
         return _Asked(
             key=call_key(record, request),
             api=api,
-            provider=provider_of_host(found.host, self._providers),
+            provider=self._providers.of_host(found.host),
             request=api.request(members, found.path, self.memory),
         )
 
