@@ -14,6 +14,7 @@ import msgspec
 from heron_otel.cli import host
 from heron_otel.cli.host import Check, Level
 from heron_otel.cli.terminal import console, plain, write_utf8
+from heron_otel.errors import StoreError
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
@@ -72,8 +73,11 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
         found, level = "its process runs and does not answer", Level.FAIL
         advice = f"see {directory.log_path}"
     else:
-        state = "has data" if directory.has_data() else "is empty"
-        found, level, advice = f"{state}; its process starts when needed", Level.OK, ""
+        try:
+            state = "has data" if directory.has_data() else "is empty"
+            found, level, advice = f"{state}; its process starts when needed", Level.OK, ""
+        except StoreError as error:
+            found, level, advice = str(error), Level.FAIL, "choose another one with --data-dir"
     yield Check(area="store", name="store", level=level, found=found, advice=advice)
 
 

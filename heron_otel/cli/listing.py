@@ -105,7 +105,8 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help=f"data directory of the store ({default_data_dir()})",
+        help="data directory of the store (default: $HERON_OTEL_DATA_DIR or a standard place, see "
+        "heron-otel doctor)",
     )
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from heron_otel.cli.terminal import compact, console, cut, plain, seconds, short
+from heron_otel.errors import StoreError
 from heron_otel.records.wire import Json
 from heron_otel.store.client import connect
 from heron_otel.store.data_dir import default_data_dir
@@ -194,7 +195,7 @@ def _totals(totals: Record) -> str:
 
 
 def _commands(data_dir: Path, summary: _Summary) -> Iterable[tuple[str, str]]:
-    option = "" if data_dir == default_data_dir() else f" --data-dir {quote(str(data_dir))}"
+    option = "" if _is_default(data_dir) else f" --data-dir {quote(str(data_dir))}"
     calls = [
         step for steps in summary.steps.values() for step in steps if step["step"] == "call"
     ] or summary.singles
@@ -203,6 +204,13 @@ def _commands(data_dir: Path, summary: _Summary) -> Iterable[tuple[str, str]]:
     if calls:
         newest = short(max(calls, key=lambda call: str(call["started_at"]))["call_id"])
         yield f"heron-otel calls {newest}{option}", "one call with its messages"
+
+
+def _is_default(data_dir: Path) -> bool:
+    try:
+        return data_dir == default_data_dir()
+    except StoreError:  # a user without a home has none
+        return False
 
 
 def _counted(count: int, noun: str) -> str:
