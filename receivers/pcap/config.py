@@ -28,7 +28,7 @@ class LimitsConfig:
     exchange_idle: Duration = 900.0
     """The same for a connection whose request waits for its response."""
     announce_after: Duration = 0.5
-    """A call still open this long after its request ended is shown as started; keep it below the 1 s grace of turns."""
+    """A call still open this long after its request ended is shown as started. Turns wait 1 s."""
     max_head_bytes: Size = 128 << 10
     """One message head."""
     max_fields: int = 512
