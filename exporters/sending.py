@@ -20,7 +20,6 @@ from heron_otel.exporters.queue_storage import (
     QueueConfig,
     QueueItem,
     QueueStorage,
-    batch_bytes,
     merged,
 )
 from heron_otel.exporters.retry import Backoff, RetryConfig
@@ -73,6 +72,15 @@ class CountingExporter(Protocol):
 
     def counters(self) -> Mapping[str, int]:
         """Return the self-metric counters, names without prefix."""
+
+
+@runtime_checkable
+class MessageStore(Protocol):
+    """An exporter that sends each captured message once, whoever names it."""
+
+    @property
+    def sends_messages_once(self) -> bool:
+        """Return whether it does."""
 
 
 class Sender(Protocol):
@@ -226,6 +234,7 @@ class SendingQueue:
         self._config = queue
         self._block = queue.block_on_overflow if block is None else block
         self._storage: QueueStorage = MemoryStorage() if storage is None else storage
+        self._sharing = isinstance(exporter, MessageStore) and exporter.sends_messages_once
         self._delivery = _Delivery(component, exporter, retry)
         self._changed = threading.Condition()
         self._closed = False  # nothing more is accepted
@@ -246,9 +255,9 @@ class SendingQueue:
 
     def put(self, batch: TelemetryBatch) -> bool:
         """Take ``batch``; wait for room, or drop and count it, when the queue is full."""
-        size = batch_bytes(batch)
+        item = QueueItem.of(batch, time.monotonic(), sharing=self._sharing)
         with self._changed:
-            while not self._closed and not self._has_room(size):
+            while not self._closed and not self._has_room(item):
                 if not self._block:
                     self._delivery.drop(batch, DropReason.QUEUE_FULL)
                     self._log_full()
@@ -257,7 +266,7 @@ class SendingQueue:
             if self._closed:
                 self._delivery.drop(batch, DropReason.CLOSED)
                 return False
-            self._storage.append(QueueItem(batch, size, time.monotonic()))
+            self._storage.append(item)
             self._full = False
             self._changed.notify_all()
         self._delivery.count("accepted_spans", len(batch.spans))
@@ -299,10 +308,10 @@ class SendingQueue:
             }
         return {**self._delivery.counters(), **waiting}
 
-    def _has_room(self, size_bytes: int) -> bool:
+    def _has_room(self, item: QueueItem) -> bool:
         """A batch larger than the queue is taken alone: refusing it could block for ever."""
         used = self._storage.size_bytes
-        return used == 0 or used + size_bytes <= self._config.queue_size
+        return used == 0 or used + self._storage.added_bytes(item) <= self._config.queue_size
 
     def _log_full(self) -> None:
         if not self._full:
@@ -346,10 +355,10 @@ class SendingQueue:
                     break
                 self._changed.wait()
                 continue
-            items = self._storage.head(config.max_size)
-            age = time.monotonic() - items[0].put_at_s
+            age = time.monotonic() - self._storage.head(1)[0].put_at_s
             full = self._storage.size_bytes >= config.min_size
             if full or self._closed or age >= config.flush_timeout:
+                items = self._storage.head(config.max_size)
                 return len(items), merged(items)
             self._changed.wait(config.flush_timeout - age)
         return 0, None

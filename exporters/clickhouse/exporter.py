@@ -17,7 +17,7 @@ from heron_otel.errors import (
     RetryableExportError,
     StoreError,
 )
-from heron_otel.exporters.clickhouse.config import ClickHouseConfig
+from heron_otel.exporters.clickhouse.config import ClickHouseConfig, ContentPlace
 from heron_otel.exporters.clickhouse.rows import Row, StoredMessages, make_rows
 from heron_otel.log import get_logger
 from heron_otel.records.telemetry import TelemetryBatch
@@ -69,6 +69,11 @@ class ClickHouseExporter:
         self._forgotten = 0
         self._restarts = 0
         self._rows = 0
+
+    @property
+    def sends_messages_once(self) -> bool:
+        """Return whether a message that many calls name is sent once."""
+        return self._config.content is not ContentPlace.ATTRIBUTES
 
     def start(self) -> None:
         """Reach the store (start the embedded one) and make the tables.

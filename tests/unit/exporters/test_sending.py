@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec import structs
 
 from heron_otel.errors import PermanentExportError, RetryableExportError
 from heron_otel.exporters.queue_storage import MemoryStorage, QueueItem
@@ -21,7 +22,8 @@ from heron_otel.exporters.sending import (
     SendingQueue,
     open_sender,
 )
-from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.records.telemetry import SpanContent, TelemetryBatch
+from heron_otel.records.wire import Message
 from tests.support.scripted_exporter import ScriptedExporter, named_batch, named_span
 
 AT_ONCE = BatchConfig(flush_timeout=0, min_size=0, max_size=1)
@@ -314,3 +316,66 @@ def test_size_of_a_batch_counts_content_and_rows() -> None:
 )
 def test_impossible_settings_are_problems(problems: Iterator[object], path: str) -> None:
     assert [problem.path for problem in problems] == [path]  # type: ignore[attr-defined]
+
+
+class MessageStore(ScriptedExporter):
+    sends_messages_once = True
+
+
+def history_batches(count: int, body_bytes: int) -> list[TelemetryBatch]:
+    """Calls of one agent: each names one message more, and all that were there before."""
+    messages = [
+        Message(role="user", json=b"x" * body_bytes, parts=(), digest=f"{n:032x}")
+        for n in range(count)
+    ]
+    return [
+        TelemetryBatch(
+            spans=(
+                structs.replace(
+                    named_span(f"s{n}"),
+                    content=SpanContent(input_messages=tuple(messages[: n + 1])),
+                ),
+            )
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "deliveries"), [(MessageStore, [1, 19]), (ScriptedExporter, None)]
+)
+def test_resent_history_counts_once_where_it_is_sent_once(
+    kind: type[ScriptedExporter], deliveries: list[int] | None
+) -> None:
+    exporter = kind()
+    exporter.gate.clear()
+    batch = BatchConfig(flush_timeout=0, min_size=0, max_size=2 * MIB)
+    with running(exporter, QueueConfig(batch=batch)) as sender:
+        first, *rest = history_batches(20, 90_000)
+        sender.put(first)
+        exporter.entered.acquire()
+        for later in rest:
+            sender.put(later)
+        assert (sender.counters()["queue_bytes"] < 2 * MIB) is (deliveries is not None)
+        exporter.gate.set()
+        assert not sender.drain(30)
+        assert sender.counters()["queue_bytes"] == 0
+    sizes = [len(delivered.spans) for delivered in exporter.delivered]
+    assert sizes == deliveries or (deliveries is None and len(sizes) > 5)
+
+
+def test_shared_messages_are_counted_as_long_as_one_item_holds_them() -> None:
+    storage = MemoryStorage()
+    a, b, c = (QueueItem.of(batch, 0.0, sharing=True) for batch in history_batches(3, 1_000_000))
+    for item in (a, b, c):
+        before = storage.size_bytes
+        added = storage.added_bytes(item)
+        storage.append(item)
+        assert storage.size_bytes == before + added
+    assert 3_000_000 < storage.size_bytes < 3_010_000
+    assert len(storage.head(2_100_000)) == 2
+    assert len(storage.head(0)) == 3
+    storage.remove(1)
+    assert 3_000_000 < storage.size_bytes < 3_010_000
+    storage.remove(2)
+    assert storage.size_bytes == 0
