@@ -229,7 +229,7 @@ class Binding:
 
     def _mapping(self, item: object, node: Node, path: str) -> object:
         if not isinstance(node.content, dict):
-            return self._wrong("a mapping", node, path)
+            return self._wrong("a mapping", node, path, secret=item is Secret)
         values: dict[str, object] = {}
         for key, value in node.content.items():
             found = self._convert(item, value, join(path, key))
@@ -238,7 +238,8 @@ class Binding:
         return types.MappingProxyType(values)
 
     def _wrong(self, expected: str, node: Node, path: str, *, secret: bool = False) -> object:
-        shown = "something else" if secret else _shown(node)
+        hidden = secret and not isinstance(node.content, list | dict)
+        shown = "something else" if hidden else _shown(node)
         hint = "; quote it" if expected == "text" and node.plain else ""
         self.problem(path, f"must be {expected}, got {shown}{hint}", node)
         return _ABSENT

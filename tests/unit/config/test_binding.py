@@ -207,3 +207,12 @@ def test_ranges_are_checked_beside_a_required_setting_that_is_absent() -> None:
 def test_required_setting_that_is_misspelt_is_one_problem() -> None:
     _, problems = bind("nam: n")
     assert problems == ["receivers.x.nam: unknown setting; did you mean name? [c.yaml:1]"]
+
+
+@pytest.mark.parametrize(
+    "text", ["token: [hunter2]", "headers: hunter2", "headers: {a: [hunter2]}"]
+)
+def test_value_of_a_secret_is_in_no_problem(text: str) -> None:
+    _, problems = bind(f"name: n\n{text}")
+    assert len(problems) == 1
+    assert "hunter2" not in problems[0]
