@@ -129,8 +129,10 @@ static void count_drop(struct core_counters *counters, enum drop drop)
 /* Moves the clock; true when it enters another tick. */
 static bool move_clock(struct core *core, uint64_t now_ns)
 {
-	if (now_ns > core->shared.now_ns)
+	if (now_ns > core->shared.now_ns) {
+		core->shared.before_ns = core->shared.now_ns;
 		core->shared.now_ns = now_ns;
+	}
 	if (core->shared.now_ns < core->next_tick_ns)
 		return false;
 	core->next_tick_ns = (core->shared.now_ns / TICK_NS + 1) * TICK_NS;

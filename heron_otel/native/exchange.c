@@ -57,7 +57,7 @@ static void write_exchange(struct exchanges *exchanges, const struct exchange *e
 		return;
 	}
 	batch_begin(batch);
-	batch_array(batch, 14);
+	batch_array(batch, 15);
 	batch_uint(batch, 1); /* tag of HttpExchange */
 	write_identity(exchanges, exchange);
 	batch_uint(batch, exchange->end);
@@ -70,6 +70,7 @@ static void write_exchange(struct exchanges *exchanges, const struct exchange *e
 	else
 		batch_nil(batch);
 	batch_uint(batch, ended_by(exchanges, exchange));
+	batch_uint(batch, shared->before_ns);
 	if (commit(shared))
 		shared->counters.exchanges++;
 }
@@ -254,10 +255,11 @@ static void announce(struct exchanges *exchanges, struct exchange *exchange)
 	struct batch *batch = shared->batch;
 
 	batch_begin(batch);
-	batch_array(batch, 11);
+	batch_array(batch, 12);
 	batch_uint(batch, 0); /* tag of HttpExchangeStarted */
 	write_identity(exchanges, exchange);
 	message_write_request(exchange->request, batch);
+	batch_uint(batch, shared->before_ns);
 	if (!commit(shared))
 		return;
 	shared->counters.exchanges_started++;

@@ -31,6 +31,7 @@ struct core_shared {
 	uint64_t buffered_bytes;	  /* all heap held for flows and exchanges */
 	uint64_t frame;			  /* number of the packet being processed, from 1 */
 	uint64_t now_ns;		  /* event clock */
+	uint64_t before_ns;		  /* event clock before it last moved; 0: never did */
 	const char *sensitive_fields;	  /* lower case, one per line; NULL: none */
 	struct sensitive_names sensitive; /* index of sensitive_fields; zero until first used */
 };

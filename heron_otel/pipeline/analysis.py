@@ -39,6 +39,7 @@ class Analysis:
         self._agents = AgentCalls()
         self._turns = TurnTracker(limits)
         self._now_ns = 0
+        self._before_ns = 0  # the clock before it moved to that of the last record
         wire: Stage[HttpRecord, LlmRecord] = Guarded("wire", self._wire, on_failure)
         light: Stage[LlmRecord, LlmRecord] = _WithoutResponseBody()
         agents: Stage[LlmRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
@@ -48,6 +49,10 @@ class Analysis:
     def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[TurnRecord]:
         """Yield what ``records`` complete, then what times out until ``now_ns``."""
         for record in records:
+            if record.clock_before_ns > self._before_ns:
+                # The last packet before that of this record, wherever the last batch ended.
+                self._before_ns = record.clock_before_ns
+                yield from self._chain.advance(record.clock_before_ns)
             yield from self._advance(record.emitted_at_ns)
             yield from self._chain.feed(record)
         yield from self._advance(now_ns)

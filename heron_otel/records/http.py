@@ -144,6 +144,7 @@ class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False
     request: HttpRequest | None  # None only between core and ``http/``, see HttpExchangeStarted
     response: HttpResponse | None
     ended_by: int = 0  # EndedBy
+    clock_before_ns: int = 0  # see HttpExchangeStarted
 
 
 class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
@@ -151,6 +152,9 @@ class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, g
 
     Made when the exchange is still open ``announce_after_ns`` of event time after its request
     ended; the core then leaves ``request`` out of the HttpExchange and ``http/`` puts it back.
+
+    Between ``clock_before_ns`` and ``emitted_at_ns`` no packet was captured: what is due up to the
+    former is due before this record, wherever batches were cut.
     """
 
     flow_id: int
@@ -163,6 +167,7 @@ class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, g
     server_port: int
     request_seq: int
     request: HttpRequest
+    clock_before_ns: int = 0  # event clock before it moved to ``emitted_at_ns``; 0: not known
 
 
 HttpRecord = HttpExchangeStarted | HttpExchange

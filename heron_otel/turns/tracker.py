@@ -34,10 +34,15 @@ class _Source:
         self.timers: list[tuple[int, SessionKey]] = []
 
     def move(self, now_ns: int) -> bool:
-        """Move the clock; return whether a timer is due."""
+        """Move the clock; return whether a timer is due.
+
+        A moment behind the clock is one that the clock passed unseen: all its records were fed.
+        """
         if now_ns > self.clock_ns:
             self.fed_ns = self.clock_ns
             self.clock_ns = now_ns
+        elif self.fed_ns < now_ns < self.clock_ns:
+            self.fed_ns = now_ns
         return self.is_due()
 
     def is_due(self) -> bool:

@@ -169,3 +169,24 @@ def test_finish_releases_everything_and_the_core_stays_usable() -> None:
 def test_shard_outside_the_shards_is_refused(shard: int, shards: int) -> None:
     with pytest.raises(ValueError, match="shard must be"):
         Core(shard=shard, shards=shards)
+
+
+def test_record_says_where_the_clock_stood_before_its_packet() -> None:
+    connection = long_connection(1)
+    connection.packets[-1] = connection.packets[-1].at(START_NS + SECOND_NS)
+    late = connection.packets[0].at(START_NS)
+    (exchange,) = run([*connection.packets[:-1], late, connection.packets[-1]]).exchanges
+    assert exchange.emitted_at_ns == START_NS + SECOND_NS
+    assert exchange.clock_before_ns == connection.packets[-2].ts_ns
+
+
+def test_announcement_says_where_the_clock_stood_before_it() -> None:
+    connection = TcpConnection()
+    connection.syn()
+    connection.client_sends(request("/1"))
+    core = Core()
+    give(core, connection.packets)
+    core.advance(START_NS + SECOND_NS)
+    (started,) = take(core).records
+    assert started.emitted_at_ns == START_NS + SECOND_NS
+    assert started.clock_before_ns == connection.packets[-1].ts_ns
