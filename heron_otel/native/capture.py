@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -19,7 +20,7 @@ from heron_otel.errors import CaptureError
 from heron_otel.native._native import ffi, lib
 
 if TYPE_CHECKING:
-    from heron_otel.native._native import BatchView, CoreHandle, PlaintextHandle
+    from heron_otel.native._native import BatchView, CoreHandle, LiveHandle, PlaintextHandle
 
 BATCH_BYTES = 128 << 10
 """Size at which a batch ends. Records of this size are still in the cache when Python works on
@@ -216,6 +217,7 @@ class LiveReader:
 
     ``filter`` is in pcap-filter(7) syntax, empty for everything. ``ring_bytes`` lie between
     kernel and agent. Needs CAP_NET_RAW. Packets arrive up to 100 ms after their capture time.
+    One thread reads and closes; ``statistics`` may be called by any.
 
     Raises ``CaptureError`` when the interface cannot be captured.
     """
@@ -239,13 +241,20 @@ class LiveReader:
         handle = lib.live_new(settings)
         if handle == ffi.NULL:
             raise MemoryError("no memory for a live capture")
-        self._handle = ffi.gc(handle, lib.live_free)
+        self._open: LiveHandle | None = ffi.gc(handle, lib.live_free)
+        self._lock = threading.Lock()  # of what statistics() and close() change
         self._core = core
         self._view = ffi.new("struct batch_view *")
         self._name = interface
         self._failed = bool(ffi.string(lib.live_error(handle)))
         if self._failed:
             raise self._error()
+
+    @property
+    def _handle(self) -> LiveHandle:
+        if self._open is None:
+            raise ValueError(f"{self._name}: this live capture is closed")
+        return self._open
 
     def read_batch(self, max_batch: int = BATCH_BYTES, wait_ms: int = 100) -> bytes:
         """Return the records of the packets that are there, empty when they complete nothing.
@@ -265,7 +274,8 @@ class LiveReader:
     def statistics(self) -> LiveStatistics:
         """Return the counts so far."""
         native = ffi.new("struct live_stats *")
-        lib.live_statistics(self._handle, native)
+        with self._lock:
+            lib.live_statistics(self._handle, native)
         return LiveStatistics(
             received=native.received,
             dropped=native.dropped,
@@ -273,9 +283,12 @@ class LiveReader:
         )
 
     def close(self) -> None:
-        """Stop capturing now instead of with this object; no call may follow."""
-        ffi.gc(self._handle, None)
-        lib.live_free(self._handle)
+        """Stop capturing now instead of with this object; later calls raise ``ValueError``."""
+        with self._lock:
+            handle, self._open = self._open, None
+        if handle is not None:
+            ffi.gc(handle, None)
+            lib.live_free(handle)
 
     def _error(self) -> CaptureError:
         message = ffi.string(lib.live_error(self._handle)).decode(errors="replace")
@@ -318,9 +331,15 @@ class Stream:
         )
         if handle == ffi.NULL:
             raise MemoryError("no memory for a stream")
-        self._handle = ffi.gc(handle, partial(free_stream, core.handle))
+        self._open: PlaintextHandle | None = ffi.gc(handle, partial(free_stream, core.handle))
         if client is not None:
             lib.plaintext_set_client(handle, client)
+
+    @property
+    def _handle(self) -> PlaintextHandle:
+        if self._open is None:
+            raise ValueError("this stream is closed")
+        return self._open
 
     def data(self, side: int, at_ns: int, data: bytes, *, seq: int = 0) -> None:
         """``side`` sent ``data``; ``seq`` is the TCP sequence number of its first byte."""
@@ -344,9 +363,11 @@ class Stream:
         return lib.plaintext_waiting(self._handle)
 
     def close(self) -> None:
-        """Free the native state now instead of with this object; no call may follow."""
-        ffi.gc(self._handle, None)
-        lib.plaintext_free(self._handle)
+        """Free the native state now, not with this object; later calls raise ``ValueError``."""
+        handle, self._open = self._open, None
+        if handle is not None:
+            ffi.gc(handle, None)
+            lib.plaintext_free(handle)
 
 
 def free_stream(core: CoreHandle, stream: PlaintextHandle) -> None:
@@ -361,7 +382,9 @@ def first_packet_at_ns(fd: int, name: str) -> int | None:
     Raises ``CaptureError`` when ``fd`` is no capture. Reads from where the descriptor stands.
     """
     core = Core()
-    CaptureReader(fd, name, core).read_batch(max_packets=1)
+    reader = CaptureReader(fd, name, core)
+    while core.first_packet_at_ns is None and reader.read_batch(max_packets=1) is not None:
+        pass
     return core.first_packet_at_ns
 
 

@@ -12,11 +12,15 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define BLOCK_BYTES ((size_t)1 << 20)
 #define SMALLEST_READ ((size_t)64 << 10) /* rather move what is left than read less */
 #define COMPRESSED_BYTES ((size_t)256 << 10)
 #define GZIP_WINDOW (15 + 16) /* the largest window; 16: gzip header and trailer only */
+#define ZSTD_WINDOW_LOG 23
+/* Compressed input without any output: padding, empty members. The caller may want to stop. */
+#define MAX_BARREN_BYTES ((size_t)64 << 20)
 
 struct decompressor {
 	z_stream gzip;
@@ -71,7 +75,8 @@ static enum input_status read_some(struct capture_stream *stream, uint8_t *data,
 	*got = 0;
 	if (stream->at_end)
 		return INPUT_END;
-	if (!stream->regular && poll(&poller, 1, wait_ms) <= 0)
+	/* poll() takes a negative descriptor for none; read() says that it is bad. */
+	if (!stream->regular && stream->fd >= 0 && poll(&poller, 1, wait_ms) <= 0)
 		return INPUT_WAIT;
 	count = read(stream->fd, data, len);
 	if (count < 0) {
@@ -134,8 +139,17 @@ static enum input_status unzstd_some(struct capture_stream *stream,
 	decompressor->begin = in.pos;
 	stream->end = out.pos;
 	decompressor->output_full = out.pos == out.size;
-	if (ZSTD_isError(result))
+	switch (ZSTD_getErrorCode(result)) {
+	case ZSTD_error_no_error:
+		break;
+	case ZSTD_error_frameParameter_windowTooLarge:
+		return fail(stream, "zstd window exceeds 8 MiB (made with --long; decompress it "
+				    "with zstd -d --long=31)");
+	case ZSTD_error_memory_allocation:
+		return fail(stream, "out of memory");
+	default:
 		return fail(stream, "broken zstd stream");
+	}
 	/* 0: a frame ended and is flushed. Another one may follow. */
 	decompressor->in_member = result != 0;
 	return INPUT_READY;
@@ -146,10 +160,14 @@ static enum input_status decompress_some(struct capture_stream *stream, int wait
 {
 	struct decompressor *decompressor = stream->decompressor;
 	size_t before = stream->end;
+	uint64_t patience = stream->bytes_read + MAX_BARREN_BYTES;
 
 	while (stream->end == before) {
 		enum input_status status;
 		size_t got;
+
+		if (stream->bytes_read > patience)
+			return INPUT_WAIT;
 
 		if (decompressor->begin == decompressor->end && !decompressor->output_full) {
 			status = read_some(stream, decompressor->data, sizeof(decompressor->data),
@@ -178,19 +196,20 @@ static enum input_status start_decompressor(struct capture_stream *stream, bool 
 		return fail(stream, "out of memory");
 	if (zstd) {
 		decompressor->zstd = ZSTD_createDStream();
-		ready = decompressor->zstd;
+		ready = decompressor->zstd &&
+			!ZSTD_isError(ZSTD_DCtx_setParameter(decompressor->zstd,
+							     ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG));
 	} else {
 		ready = inflateInit2(&decompressor->gzip, GZIP_WINDOW) == Z_OK;
 	}
 	if (!ready) {
+		ZSTD_freeDStream(decompressor->zstd);
 		free(decompressor);
 		return fail(stream, "out of memory");
 	}
 	stream->decompressor = decompressor;
 	decompressor->in_member = true;
-	decompressor->end = stream->end;
-	if (decompressor->end > sizeof(decompressor->data))
-		return fail(stream, "first block too large");
+	decompressor->end = stream->end; /* detect_compression() reads no more than fits */
 	memcpy(decompressor->data, stream->data, stream->end);
 	stream->end = 0;
 	return INPUT_READY;

@@ -2,7 +2,7 @@
 /*
  * The bytes of a capture file from any file descriptor, gzip and zstd undone. Reads blocks of
  * 1 MiB; holds one block, or one packet if that is larger. A zstd stream adds its window, at most
- * 128 MiB (the library's own bound; 8 MiB up to level 19).
+ * 8 MiB: what levels up to 19 use without --long, and what RFC 8878 asks every decoder to take.
  */
 #ifndef HERON_CAPTURE_STREAM_H
 #define HERON_CAPTURE_STREAM_H
@@ -13,7 +13,8 @@
 
 enum input_status {
 	INPUT_READY,
-	INPUT_WAIT,  /* a pipe has nothing right now, or a signal came: ask again */
+	INPUT_WAIT,  /* a pipe has nothing right now, a signal came, or nothing for long: ask again
+		      */
 	INPUT_END,   /* fewer bytes are left than asked for */
 	INPUT_ERROR, /* error says what and where */
 };

@@ -4,6 +4,7 @@
 #include <brotli/decode.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "coding.h"
 #include "memory.h"
@@ -394,7 +395,10 @@ static enum coding_status feed_zstd(struct stage *stage, const struct output *ou
 		enum coding_status status;
 		size_t result;
 
-		if (!zstd_magic(stage, data + in.pos, len - in.pos))
+		/* The library checks a frame that it gets whole more strictly than one in pieces:
+		 * the first byte goes alone, so that cuts of the input change nothing. */
+		in.size = stage->magic || in.pos == len ? len : in.pos + 1;
+		if (!zstd_magic(stage, data + in.pos, in.size - in.pos))
 			return CODING_CORRUPT;
 		result = ZSTD_decompressStream(stage->zstd, &room, &in);
 		if (!account_zstd(output->decoder, stage))
@@ -402,13 +406,15 @@ static enum coding_status feed_zstd(struct stage *stage, const struct output *ou
 		status = deliver(stage, output, out, room.pos);
 		if (status != CODING_OK)
 			return status;
+		if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
+			return CODING_NO_MEMORY;
 		if (ZSTD_isError(result))
 			return CODING_CORRUPT;
 		stage->state = result ? STAGE_RUNNING : STAGE_BETWEEN;
 		if (result == 0)
 			stage->magic = 0;
 		/* At a frame's end another call without input would open the next frame. */
-		if (in.pos == in.size && (result == 0 || room.pos < room.size))
+		if (in.pos == len && (result == 0 || room.pos < room.size))
 			return CODING_OK;
 	}
 }

@@ -226,8 +226,11 @@ void core_packet(struct core *core, uint32_t linktype, uint64_t ts_ns, uint32_t 
 		 uint32_t orig_len, const uint8_t *data)
 {
 	struct core_shared *shared = &core->shared;
-	uint64_t clock_ns = ts_ns;
+	uint64_t clock_ns;
 
+	if (ts_ns > CORE_MAX_TIME_NS)
+		ts_ns = CORE_MAX_TIME_NS;
+	clock_ns = ts_ns;
 	if (!core->packets++)
 		core->first_ns = ts_ns;
 	core->frames->packets_read++;
@@ -260,6 +263,8 @@ static void tick_all(struct core *core)
 
 void core_advance(struct core *core, uint64_t now_ns)
 {
+	if (now_ns > CORE_MAX_TIME_NS)
+		now_ns = CORE_MAX_TIME_NS;
 	if (core->held.present && core->held.ts_ns <= now_ns + MAX_STEP_NS)
 		process_held(core, true);
 	if (now_ns <= core->shared.now_ns || !move_clock(core, now_ns))
@@ -280,7 +285,7 @@ void core_finish(struct core *core)
 struct core_shared *core_enter(struct core *core, uint64_t ts_ns)
 {
 	core->shared.frame = ++core->packets;
-	if (move_clock(core, ts_ns))
+	if (move_clock(core, ts_ns > CORE_MAX_TIME_NS ? CORE_MAX_TIME_NS : ts_ns))
 		tick_all(core);
 	return &core->shared;
 }

@@ -104,6 +104,9 @@ struct core_counters {
 
 struct core;
 
+/* Later packet times are taken as this one: consumers hold times in signed 64 bits. */
+#define CORE_MAX_TIME_NS ((uint64_t)INT64_MAX)
+
 void core_limits_default(struct core_limits *limits);
 
 /*

@@ -268,13 +268,36 @@ static void announce(struct exchanges *exchanges, struct exchange *exchange)
 	exchange->request = NULL;
 }
 
+/* When @exchange is to be announced; UINT64_MAX: never, or not before something else happens. */
+static uint64_t announce_ns(const struct exchanges *exchanges, const struct exchange *exchange)
+{
+	uint64_t after_ns = exchanges->shared->limits.announce_after_ns;
+
+	if (!exchange->request || !exchange->ended_at_ns ||
+	    exchange->ended_at_ns >= UINT64_MAX - after_ns)
+		return UINT64_MAX;
+	return exchange->ended_at_ns + (after_ns ? after_ns : 1);
+}
+
+uint64_t exchanges_announce_ns(const struct exchanges *exchanges)
+{
+	uint64_t earliest = UINT64_MAX;
+
+	for (const struct exchange *e = exchanges->first; e; e = e->next) {
+		uint64_t at_ns = announce_ns(exchanges, e);
+
+		if (at_ns < earliest)
+			earliest = at_ns;
+	}
+	return earliest;
+}
+
 void exchanges_announce(struct exchanges *exchanges)
 {
 	const struct core_shared *shared = exchanges->shared;
 
 	for (struct exchange *e = exchanges->first; e; e = e->next)
-		if (e->request && e->ended_at_ns && shared->now_ns > e->ended_at_ns &&
-		    shared->now_ns - e->ended_at_ns >= shared->limits.announce_after_ns)
+		if (shared->now_ns >= announce_ns(exchanges, e))
 			announce(exchanges, e);
 }
 

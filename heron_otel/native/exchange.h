@@ -100,6 +100,8 @@ struct exchange *exchanges_waiting(const struct exchanges *exchanges);
 void exchanges_close(struct exchanges *exchanges, struct exchange *exchange, enum exchange_end end);
 /* Writes HttpExchangeStarted for those that are open since announce_after_ns. */
 void exchanges_announce(struct exchanges *exchanges);
+/* Event time from which on exchanges_announce() has something to write; UINT64_MAX: nothing. */
+uint64_t exchanges_announce_ns(const struct exchanges *exchanges);
 /* Frees everything without records. */
 void exchanges_free(struct exchanges *exchanges);
 

@@ -224,16 +224,25 @@ static void file(struct flow_table *table, struct core_shared *shared, struct fl
 	list_append(table, flow, list);
 }
 
-void flow_touch(struct flow_table *table, struct core_shared *shared, struct flow *flow)
+/* Puts the flow among those with a timer, or takes it out. A quiet flow costs a tick nothing. */
+static void serve(struct flow_table *table, struct flow *flow, bool waiting)
 {
-	bool waiting = flow->http && http1_waiting(flow->http);
-	bool service = waiting || direction_has_hole(&flow->direction[0]) ||
-		       direction_has_hole(&flow->direction[1]);
+	bool service;
 
+	flow->timer_ns = waiting ? http1_timer(flow->http) : UINT64_MAX;
+	service = flow->timer_ns != UINT64_MAX || direction_has_hole(&flow->direction[0]) ||
+		  direction_has_hole(&flow->direction[1]);
 	if (service && !flow->in_service)
 		service_add(table, flow);
 	else if (!service && flow->in_service)
 		service_remove(table, flow);
+}
+
+void flow_touch(struct flow_table *table, struct core_shared *shared, struct flow *flow)
+{
+	bool waiting = flow->http && http1_waiting(flow->http);
+
+	serve(table, flow, waiting);
 	file(table, shared, flow, waiting ? LIST_WAITING : (flow->http ? LIST_IDLE : LIST_OPENING));
 }
 
@@ -383,7 +392,8 @@ void flow_table_tick_begin(struct flow_table *table, struct core_shared *shared)
 		     flow = flow->newer)
 			add_due(table, flow);
 	for (struct flow *flow = table->service; flow; flow = flow->service_next)
-		if (flow->list == LIST_WAITING || direction_due(shared, &flow->direction[0]) ||
+		if (flow->timer_ns <= shared->now_ns ||
+		    direction_due(shared, &flow->direction[0]) ||
 		    direction_due(shared, &flow->direction[1]))
 			add_due(table, flow);
 	if (table->due_count > 1)
@@ -416,6 +426,8 @@ static void tick(struct flow_table *table, struct core_shared *shared, struct fl
 		http1_tick(flow->http);
 	if (progress)
 		flow_touch(table, shared, flow);
+	else
+		serve(table, flow, flow->http && http1_waiting(flow->http));
 }
 
 void flow_table_tick_run(struct flow_table *table, struct core_shared *shared, uint64_t last_id)

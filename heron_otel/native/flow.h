@@ -74,8 +74,9 @@ struct flow {
 	struct flow *service_next;
 	struct flow *service_prev;
 	uint64_t hash;
-	uint8_t list;  /* enum flow_list */
-	int8_t client; /* side that sent the SYN; -1 unknown */
+	uint64_t timer_ns; /* http1_timer() */
+	uint8_t list;	   /* enum flow_list */
+	int8_t client;	   /* side that sent the SYN; -1 unknown */
 	bool in_service;
 	bool due;
 	struct direction direction[2];
@@ -93,7 +94,7 @@ struct flow_table {
 	uint64_t hash_key[2];
 	struct flow *newest[LISTS];
 	struct flow *oldest[LISTS];
-	struct flow *service; /* flows that want flow_table_tick(): waiting, or with a hole */
+	struct flow *service; /* flows with a timer: see struct flow.timer_ns, or with a hole */
 	struct flow **due;
 	size_t due_count;
 	size_t due_next;

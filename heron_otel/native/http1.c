@@ -307,15 +307,32 @@ void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why
 		end_connection(http, STREAM_FIN);
 }
 
+/* When no hole is left that could hide a request behind @last. */
+static uint64_t confirmed_ns(const struct http1 *http, const struct exchange *last)
+{
+	uint64_t ended_at_ns;
+
+	if (!last || !exchange_unconfirmed(last) || !last->response->done)
+		return UINT64_MAX;
+	ended_at_ns = last->response->ended_at_ns;
+	if (ended_at_ns >= UINT64_MAX - http->shared->limits.gap_timeout_ns)
+		return UINT64_MAX;
+	return ended_at_ns + http->shared->limits.gap_timeout_ns + 1;
+}
+
+uint64_t http1_timer(const struct http1 *http)
+{
+	uint64_t announce_ns = exchanges_announce_ns(&http->exchanges);
+	uint64_t confirm_ns = confirmed_ns(http, http->exchanges.last);
+
+	return announce_ns < confirm_ns ? announce_ns : confirm_ns;
+}
+
 void http1_tick(struct http1 *http)
 {
 	struct exchange *last = http->exchanges.last;
-	uint64_t now_ns = http->shared->now_ns;
 
-	/* No hole that could hide a request between the two is left. */
-	if (last && exchange_unconfirmed(last) && last->response->done &&
-	    now_ns > last->response->ended_at_ns &&
-	    now_ns - last->response->ended_at_ns > http->shared->limits.gap_timeout_ns) {
+	if (http->shared->now_ns >= confirmed_ns(http, last)) {
 		last->unsure = false;
 		last->response->guessed = false;
 		stream_close_complete(http, last);

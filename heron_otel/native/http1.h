@@ -77,10 +77,12 @@ void http1_closing(struct http1 *http, int side);
  */
 void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why);
 /*
- * Called by the flow table on every tick of the event clock (100 ms) while http1_waiting();
- * announces exchanges that are open longer than announce_after_ns.
+ * Called by the flow table on the tick of the event clock (100 ms) that reaches http1_timer(), or
+ * more often; announces exchanges that are open longer than announce_after_ns.
  */
 void http1_tick(struct http1 *http);
+/* Event time from which on http1_tick() has something to do; UINT64_MAX: nothing so far. */
+uint64_t http1_timer(const struct http1 *http);
 /* A request or response is outstanding: exchange_idle_ns applies instead of flow_idle_ns. */
 bool http1_waiting(const struct http1 *http);
 /* Frees without emitting; call http1_end() first. NULL is fine. */

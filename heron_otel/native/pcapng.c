@@ -32,7 +32,7 @@ static uint64_t ten_to(unsigned int exponent)
 	return value;
 }
 
-/* Nanoseconds of a timestamp; what 64 bits cannot hold becomes the nearest value they can. */
+/* Nanoseconds of a timestamp; what does not fit becomes the nearest value that does. */
 static uint64_t to_ns(const struct capture_interface *interface, uint64_t ticks)
 {
 	unsigned int exponent = interface->resolution & 0x7f;
@@ -51,7 +51,7 @@ static uint64_t to_ns(const struct capture_interface *interface, uint64_t ticks)
 	ns += (__int128)interface->offset_s * 1000000000;
 	if (ns < 0)
 		return 0;
-	return ns > (__int128)UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
+	return ns > CORE_MAX_TIME_NS ? CORE_MAX_TIME_NS : (uint64_t)ns;
 }
 
 static enum step section(struct reader *reader)
@@ -176,34 +176,36 @@ static enum step simple_packet_block(struct reader *reader, struct core *core, c
 	return STEP_PACKET;
 }
 
+/* Skips what is at hand of a block. */
 static enum step skip_block(struct reader *reader)
 {
-	while (reader->skip) {
-		struct capture_stream *stream = &reader->stream;
-		enum step status = reader_need(reader, 1);
-		uint64_t ready;
+	struct capture_stream *stream = &reader->stream;
+	enum step status = reader_need(reader, 1);
+	uint64_t ready;
 
-		if (status == STEP_END)
-			return reader_fail(reader, 0, "truncated");
-		if (status != STEP_OTHER)
-			return status;
-		ready = stream->end - stream->begin;
-		if (ready > reader->skip)
-			ready = reader->skip;
-		capture_stream_take(stream, (size_t)ready);
-		reader->skip -= ready;
-	}
+	if (status == STEP_END)
+		return reader_fail(reader, 0, "truncated");
+	if (status != STEP_OTHER)
+		return status;
+	ready = stream->end - stream->begin;
+	if (ready > reader->skip)
+		ready = reader->skip;
+	capture_stream_take(stream, (size_t)ready);
+	reader->skip -= ready;
 	return STEP_OTHER;
 }
 
 enum step pcapng_step(struct reader *reader, struct core *core)
 {
-	enum step status = reader->skip ? skip_block(reader) : reader_need(reader, 8);
+	enum step status;
 	const uint8_t *data;
 	uint32_t type;
 	uint32_t len;
 
-	if (status != STEP_OTHER || reader->stream.end - reader->stream.begin < 8)
+	if (reader->skip)
+		return skip_block(reader);
+	status = reader_need(reader, 8);
+	if (status != STEP_OTHER)
 		return status;
 	data = reader_data(reader);
 	type = reader_u32(reader, data);

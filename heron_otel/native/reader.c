@@ -14,8 +14,9 @@
 #define PCAPNG_SECTION 0x0a0d0d0au
 
 #define WAIT_MS 250 /* how long a quiet pipe may keep the caller from seeing signals */
-/* Steps without a packet in one call: a file of empty blocks must not keep the caller either. */
+/* Of one call: a file of empty or huge blocks must not keep the caller either. */
 #define MAX_STEPS 1000000u
+#define MAX_CALL_BYTES ((uint64_t)256 << 20)
 
 struct reader *reader_new(int fd)
 {
@@ -173,13 +174,15 @@ static enum step at_end(struct reader *reader)
 enum reader_status reader_run(struct reader *reader, struct core *core, size_t max_batch,
 			      uint64_t max_packets)
 {
+	uint64_t enough = reader->stream.position + MAX_CALL_BYTES;
 	uint64_t packets = 0;
 	enum step status;
 
 	if (reader->failed)
 		return READER_ERROR;
 	for (uint32_t steps = 0; steps < MAX_STEPS; steps++) {
-		if (packets >= max_packets || core_batch_size(core) >= max_batch)
+		if (packets >= max_packets || core_batch_size(core) >= max_batch ||
+		    reader->stream.position >= enough)
 			return READER_MORE;
 		/* What is there already goes out before anything waits. */
 		reader->wait_ms = packets ? 0 : WAIT_MS;

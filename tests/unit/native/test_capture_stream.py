@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import random
 import threading
@@ -164,3 +165,29 @@ def test_pipe_in_pieces_gives_the_same_records(compress: Compress, piece: int) -
     finally:
         writer.join()
         os.close(read_end)
+
+
+def test_padding_without_end_lets_the_caller_stop(tmp_path: Path) -> None:
+    """Compressed input that gives nothing returns to the caller now and then."""
+    path = tmp_path / "padded"
+    path.write_bytes(gzip.compress(pcap(capture(1))))
+    os.truncate(path, 400 << 20)
+    with path.open("rb") as file:
+        reader = CaptureReader(file.fileno(), "x", Core())
+        places = []
+        while reader.read_batch() is not None:
+            places.append(reader.bytes_read)
+    assert len(places) > 4
+    assert max(b - a for a, b in itertools.pairwise([0, *places])) <= 66 << 20
+
+
+def test_zstd_window_is_bounded(tmp_path: Path) -> None:
+    def compressed(window_log: int) -> bytes:
+        parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=window_log)
+        stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        return stream.compress(pcap(packets)) + stream.flush()
+
+    packets = capture(3)
+    assert read(tmp_path, compressed(23)) == run(packets).records
+    with pytest.raises(CaptureError, match=r"^x: zstd window exceeds 8 MiB .*--long.* at byte"):
+        read(tmp_path, compressed(24))

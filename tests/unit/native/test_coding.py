@@ -335,3 +335,11 @@ def test_decoder_that_gets_no_memory_gives_up_its_content_only(
         assert (BODY * 50).startswith(response.content)
         assert the_response(played.exchanges[1]).content == b"next"
         assert played.counters["buffer_limit"] > 0
+
+
+@pytest.mark.parametrize("size", [None, 1, 5])
+def test_frame_shorter_than_told_ends_alike_wherever_it_is_cut(size: int | None) -> None:
+    frame = bytes.fromhex("28b52ffd 30 24 000000 010000")  # 36 bytes told, none there
+    played = play([client(get()), server(reply(frame, "Content-Encoding: zstd"))], size=size)
+    assert the_response(played.only).content == b""
+    assert the_response(played.only).flags == 0

@@ -133,3 +133,33 @@ def test_interface_that_disappears_ends_the_capture() -> None:
             read_until_it_ends(reader)
     assert reader.statistics().dropped == 0
     reader.close()
+
+
+@pytest.mark.needs_root
+@pytest.mark.usefixtures("network")
+def test_closed_capture_refuses_every_call() -> None:
+    reader = LiveReader("lo", Core())
+    reader.close()
+    reader.close()
+    for call in (reader.read_batch, reader.statistics):
+        with pytest.raises(ValueError, match="lo: this live capture is closed"):
+            call()
+
+
+@pytest.mark.needs_root
+@pytest.mark.usefixtures("network")
+def test_burst_beyond_the_ring_is_counted_as_dropped() -> None:
+    core = Core()
+    reader = LiveReader("lo", core, filter="udp", ring_bytes=1 << 20)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(20_000):
+            sender.sendto(b"x" * 1000, ("127.0.0.1", 9))
+    before = -1
+    while (packets := core.counters()["packets_read"]) != before:
+        before = packets
+        reader.read_batch()
+    statistics = reader.statistics()
+    assert statistics.dropped > 0
+    assert statistics.received >= 20_000
+    assert 0 < core.counters()["packets_read"] <= statistics.received - statistics.dropped
+    reader.close()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import struct
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from heron_otel.errors import CaptureError
 from heron_otel.native import CaptureReader, Core
+from heron_otel.native.capture import first_packet_at_ns
 from heron_otel.records.http import HttpRecord
 from tests.support.captures import (
     block,
@@ -276,3 +279,39 @@ def test_broken_interface_options_are_ignored(tmp_path: Path, options: bytes) ->
     for packet in packets_of():
         data += enhanced_packet(packet, packet.ts_ns // 1000)
     assert len(read(tmp_path, data).exchanges) == 1
+
+
+def test_huge_block_lets_the_caller_stop(tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    path.write_bytes(HEAD + struct.pack("<II", 0x99, 600 << 20))
+    os.truncate(path, PLACE + (600 << 20))
+    with path.open("rb") as file:
+        reader = CaptureReader(file.fileno(), "x", Core())
+        places = []
+        while reader.read_batch() is not None:
+            places.append(reader.bytes_read)
+    assert max(b - a for a, b in itertools.pairwise([0, *places])) <= 260 << 20
+
+
+def test_first_packet_behind_a_huge_block_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    size = 300 << 20
+    path.write_bytes(HEAD + struct.pack("<II", 0x99, size))
+    os.truncate(path, PLACE + size)
+    with path.open("ab") as file:
+        file.write(enhanced_packet(PACKET, START_NS // 1000))
+    with path.open("rb") as file:
+        assert first_packet_at_ns(file.fileno(), "x") == START_NS
+
+
+@pytest.mark.parametrize("seconds", [2**33, 2**34, 2**62])
+def test_times_fit_64_bits_with_a_sign(tmp_path: Path, seconds: int) -> None:
+    data = section_header() + interface(1, options=((14, struct.pack("<q", seconds)),))
+    core = Core()
+    for packet in packets_of():
+        data += enhanced_packet(packet, packet.ts_ns // 1000)
+    (exchange,) = read(tmp_path, data, core).exchanges
+    assert exchange.request is not None
+    assert exchange.request.started_at_ns <= exchange.emitted_at_ns <= 2**63 - 1
+    assert core.first_packet_at_ns is not None
+    assert START_NS < core.first_packet_at_ns <= core.now_ns <= 2**63 - 1

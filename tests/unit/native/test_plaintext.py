@@ -90,3 +90,18 @@ def test_streams_do_not_mix_and_outlive_nothing() -> None:
     streams[0].close()
     del core, streams, stream
     gc.collect()
+
+
+def test_closed_stream_refuses_every_call() -> None:
+    stream = Stream(Core(), ENDPOINTS, opened_at_ns=START_NS)
+    stream.close()
+    stream.close()
+    for call in (
+        lambda: stream.data(0, START_NS, b"GET"),
+        lambda: stream.gap(0, START_NS, 1),
+        lambda: stream.end(0, START_NS, StreamEnd.FIN),
+        lambda: stream.advance(START_NS),
+        lambda: stream.waiting,
+    ):
+        with pytest.raises(ValueError, match="stream is closed"):
+            call()

@@ -304,3 +304,8 @@ def test_time_of_the_first_packet_is_known_without_reading_on(tmp_path: Path) ->
         pytest.raises(CaptureError, match="not a capture file"),
     ):
         first_packet_at_ns(file.fileno(), "x")
+
+
+def test_descriptor_that_is_none_is_an_error() -> None:
+    with pytest.raises(CaptureError, match="cannot read: Bad file descriptor"):
+        CaptureReader(-1, "none", Core()).read_batch()
