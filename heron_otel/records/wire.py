@@ -49,7 +49,11 @@ class MessageList(Protocol):
         """Return the JSON text of wire item ``index`` as captured."""
 
     def __iter__(self) -> Iterator[Message]:
-        """Yield all messages in order."""
+        """Yield all messages in order, as far as limits allow."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether a limit left wire items out."""
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):

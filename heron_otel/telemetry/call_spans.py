@@ -428,7 +428,7 @@ def _add_capture(attributes: AttributeMap, call: LlmCall) -> None:
             flags |= message.flags
     if lost:
         attributes[semconv.HERON_CAPTURE_LOST_BYTES] = lost
-    if flags & _CUT:
+    if flags & _CUT or call.request.messages.is_cut:
         attributes[semconv.HERON_CAPTURE_TRUNCATED] = True
     if not call.complete and exchange.end in _UNSEEN_ENDS:
         attributes[semconv.HERON_CAPTURE_INCOMPLETE] = True

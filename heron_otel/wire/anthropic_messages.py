@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from heron_otel.records.wire import Json, LlmRequest
 from heron_otel.wire.anthropic_blocks import block_parts, normalise_item, normalise_tools
 from heron_otel.wire.anthropic_stream import MessagesFold
 from heron_otel.wire.api import Members, MergeRules
-from heron_otel.wire.json_text import decode_items, decode_raw
+from heron_otel.wire.json_text import bounded, decode_items, decode_raw
 from heron_otel.wire.messages import Memory, Part, WireMessages
 from heron_otel.wire.parameters import Parameter, read_parameters, text_member, tool_names
 
@@ -50,6 +52,16 @@ _FINISH_REASONS: Mapping[str, str] = {
 }
 
 
+_ROLES = frozenset({"user", "assistant", "system"})
+
+
+class _Item(msgspec.Struct):
+    role: str
+
+
+_ITEM = msgspec.json.Decoder(_Item)
+
+
 class AnthropicMessages:
     """The wire API ``anthropic-messages``.
 
@@ -74,11 +86,8 @@ class AnthropicMessages:
             return False
         if not any(mark in members for mark in _MARKS) and not _has_input_schema(members):
             return False
-        roles = [
-            item.get("role") if isinstance(item := decode_raw(raw), dict) else None
-            for raw in decode_items(messages)
-        ]
-        return bool(roles) and all(role in ("user", "assistant", "system") for role in roles)
+        items = decode_items(bounded(bytes(messages)))
+        return bool(items) and all(_role(item) in _ROLES for item in items)
 
     def request(self, members: Members, path: str, memory: Memory) -> LlmRequest:
         """Return what was asked."""
@@ -107,6 +116,13 @@ class AnthropicMessages:
     def fold(self, request: LlmRequest) -> MessagesFold:
         """Return a new fold for the response to ``request``."""
         return MessagesFold()
+
+
+def _role(item: msgspec.Raw) -> str | None:
+    try:
+        return _ITEM.decode(item).role
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _has_input_schema(members: Members) -> bool:

@@ -72,6 +72,8 @@ class WireCounters:
     """Announced calls whose parsed request was given up at the limit and parsed again."""
     memory_evicted: int = 0
     """Messages and tool lists that were forgotten to stay inside the memory bound."""
+    histories_cut: int = 0
+    """Requests of whose messages a limit left some out."""
     requestless: int = 0
     """Exchanges without a request, which ``http/`` never sends."""
 
@@ -112,6 +114,7 @@ class WireCalls:
         """What the stage saw until now."""
         memory = self.memory
         self._counters.memory_evicted = memory.messages.evictions + memory.parts.evictions
+        self._counters.histories_cut = memory.histories_cut
         return self._counters
 
     def feed(self, record: HttpRecord) -> Iterable[LlmRecord]:

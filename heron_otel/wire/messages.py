@@ -14,7 +14,13 @@ from typing import Generic, TypeVar, cast
 import msgspec
 
 from heron_otel.records.wire import Json, Message
-from heron_otel.wire.json_text import decode_items, decode_raw, encode
+from heron_otel.wire.json_text import (
+    VALUES_FREE_BYTES,
+    bounded,
+    decode_items,
+    decode_raw,
+    encode,
+)
 
 Part = dict[str, Json]
 Normalise = Callable[[Json], tuple[Message, ...]]
@@ -22,6 +28,9 @@ T = TypeVar("T")
 
 MEMO_BYTES = 32 * 1024 * 1024
 """Default bound of a memo: about 400 histories of an agent at 80 KB."""
+
+MAX_MESSAGE_ITEMS = 16_384
+"""Wire items of one request that become messages; more than a context of a million tokens takes."""
 
 _ENTRY_BYTES = 1000  # key, tuple, struct and dictionaries of a small entry, measured
 _SAMPLE_BYTES = 32
@@ -102,6 +111,8 @@ class Memory:
     def __init__(self, limit_bytes: int = MEMO_BYTES) -> None:
         self.messages: RawMemo[tuple[Message, ...]] = RawMemo(limit_bytes * 3 // 4)
         self.parts: RawMemo[tuple[Part, ...]] = RawMemo(limit_bytes // 4)
+        self.histories_cut = 0
+        """Requests whose messages went past a limit."""
 
     def parts_of(
         self, kind: str, raw: msgspec.Raw, normalise: Callable[[Json], list[Part]]
@@ -120,13 +131,14 @@ class Memory:
 class WireMessages:
     """A ``MessageList`` over the undecoded messages member of a request."""
 
-    __slots__ = ("_items", "_kind", "_made", "_memory", "_normalise", "_source")
+    __slots__ = ("_is_cut", "_items", "_kind", "_made", "_memory", "_normalise", "_source")
 
     def __init__(
         self, source: msgspec.Raw | None, kind: str, normalise: Normalise, memory: Memory
     ) -> None:
         self._source = source
         self._items: list[msgspec.Raw] | None = None
+        self._is_cut = False
         self._made: dict[int, tuple[Message, ...]] = {}
         self._kind = kind
         self._normalise = normalise
@@ -159,9 +171,15 @@ class WireMessages:
         return bytes(self._split()[index])
 
     def __iter__(self) -> Iterator[Message]:
-        """Yield all messages in order."""
-        for index in range(len(self._split())):
+        """Yield the messages of at most ``MAX_MESSAGE_ITEMS`` items in order."""
+        for index in range(min(len(self._split()), MAX_MESSAGE_ITEMS)):
             yield from self.at(index)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a limit left wire items out."""
+        self._split()
+        return self._is_cut
 
     @property
     def wire_bytes(self) -> int:
@@ -175,5 +193,15 @@ class WireMessages:
 
     def _split(self) -> list[msgspec.Raw]:
         if self._items is None:
-            self._items = [] if self._source is None else decode_items(self._source)
+            source: bytes | msgspec.Raw = self._source or b""
+            if self.wire_bytes >= VALUES_FREE_BYTES:  # only these are copied to be looked at
+                data = bytes(source)
+                kept = bounded(data)
+                if kept is not data:
+                    source = kept
+                    self._is_cut = True
+            self._items = decode_items(source)
+            if len(self._items) > MAX_MESSAGE_ITEMS:
+                self._is_cut = True
+            self._memory.histories_cut += self._is_cut
         return self._items

@@ -100,6 +100,10 @@ class ItemList:
         for item in self._items:
             yield from item
 
+    @property
+    def is_cut(self) -> bool:
+        return False
+
 
 def call(
     items: Sequence[Item],

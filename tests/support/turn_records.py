@@ -61,6 +61,10 @@ class Messages:
     def __iter__(self) -> Iterator[Message]:
         return iter(self._messages)
 
+    @property
+    def is_cut(self) -> bool:
+        return False
+
 
 def message(role: str, *parts: dict[str, Json]) -> Message:
     """Return a message with its JSON and digest."""

@@ -16,6 +16,8 @@ from heron_otel.telemetry.settings import (
     SpansConfig,
     TraceparentUse,
 )
+from heron_otel.wire.messages import MAX_MESSAGE_ITEMS
+from tests.support.calls import call_of
 from tests.support.exchanges import MS, START_NS, make_exchange
 from tests.support.turn_records import (
     TURN,
@@ -374,3 +376,10 @@ def test_parameters_of_the_wrong_type_are_left_out() -> None:
     assert not [name for name in attributes if name.startswith("gen_ai.request.t")]
     assert "gen_ai.request.max_tokens" not in attributes
     assert "gen_ai.request.seed" not in attributes
+
+
+def test_history_that_a_limit_cut_is_marked() -> None:
+    items = [{"role": "user", "content": ""}] * (MAX_MESSAGE_ITEMS + 1)
+    call = call_of(make_exchange({"model": "m", "messages": items}, {"choices": []}))
+    (batch,) = batches_of(place(call))
+    assert batch.spans[0].attributes["heron.capture.truncated"] is True

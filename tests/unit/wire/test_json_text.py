@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from heron_otel.errors import JsonError
 from heron_otel.wire.json_text import (
     MAX_DEPTH,
+    VALUES_FREE_BYTES,
+    bounded,
     close_truncated,
     decode,
     decode_items,
@@ -165,3 +167,17 @@ def test_cut_text_is_joined_again(text: str, cut: int) -> None:
 def test_lone_surrogates_are_replaced() -> None:
     assert scrub_text("a\ud800b\udfffc") == "a\ufffdb\ufffdc"
     assert encode({"a": "\ud800"}) == '{"a":"\ufffd"}'.encode()
+
+
+@given(JSON)
+def test_bound_of_values_leaves_shorter_texts_alone(value: object) -> None:
+    data = json.dumps([value, "x" * VALUES_FREE_BYTES]).encode()
+    assert bounded(data) is data
+
+
+@pytest.mark.parametrize("text", [r"\\", r"\"", "[{", "", "},", r"\\\"[", "a"])
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 2, MAX_DEPTH + 1])
+def test_depth_is_told_whatever_strings_hold(text: str, depth: int) -> None:
+    item = f'{{"{text}":"{text}","":["{text}","{text}"]}}'
+    data = ("[" * depth + ",".join([item] * 9) + "]" * depth).encode().ljust(600)
+    assert is_too_deep(data) == (depth + 2 > MAX_DEPTH)

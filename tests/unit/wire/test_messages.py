@@ -2,12 +2,20 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 
 import msgspec
 import pytest
 
 from heron_otel.records.wire import Json, Message
-from heron_otel.wire.messages import Memory, RawMemo, WireMessages, make_message
+from heron_otel.wire.json_text import MAX_VALUES
+from heron_otel.wire.messages import (
+    MAX_MESSAGE_ITEMS,
+    Memory,
+    RawMemo,
+    WireMessages,
+    make_message,
+)
 
 
 def echo(item: Json) -> tuple[Message, ...]:
@@ -125,3 +133,43 @@ def test_short_parts_are_read_again_and_not_remembered() -> None:
     first = memory.parts_of("system", msgspec.Raw(b'"x"'), lambda value: [{"content": value}])
     assert first == ({"content": "x"},)
     assert memory.parts.bytes_held == 0
+
+
+def test_items_past_the_limit_become_no_messages_and_are_counted() -> None:
+    memory = Memory()
+    made = messages(b"[" + b",".join([b"1"] * (MAX_MESSAGE_ITEMS + 5)) + b"]", memory)
+    assert made.is_cut
+    assert len(list(made)) == MAX_MESSAGE_ITEMS
+    assert made.at(-1)[0].parts[0]["content"] == 1
+    assert memory.histories_cut == 1
+
+
+@pytest.mark.parametrize("item", [b"{}", b"1", b'"a"', b"[[]]", b'{"role":"user","content":[1,2]}'])
+def test_more_values_than_any_history_has_are_not_all_read(item: bytes) -> None:
+    memory = Memory()
+    made = messages(b"[" + b",".join([item] * 300_000) + b"]", memory)
+    tracemalloc.start()
+    count = len(list(made))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 < count <= MAX_MESSAGE_ITEMS
+    assert made.is_cut
+    assert memory.histories_cut == 1
+    assert peak_bytes < 60 << 20
+
+
+def test_values_inside_of_one_item_are_bounded_too() -> None:
+    made = messages(b'[{"role":"user","content":[' + b",".join([b"{}"] * 500_000) + b"]}]")
+    ((message,),) = [made.at(index) for index in range(len(made))]
+    content = message.parts[0]["content"]
+    assert isinstance(content, dict)
+    assert isinstance(content["content"], list)
+    assert 0 < len(content["content"]) <= MAX_VALUES
+    assert made.is_cut
+
+
+def test_long_texts_full_of_brackets_and_commas_are_no_values() -> None:
+    text = b"[{,},]" * MAX_VALUES
+    made = messages(b'["%b","b"]' % text)
+    assert [len(str(message.parts[0]["content"])) for message in made] == [len(text), 1]
+    assert not made.is_cut
