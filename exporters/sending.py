@@ -96,6 +96,9 @@ class Sender(Protocol):
     def put(self, batch: TelemetryBatch) -> bool:
         """Take ``batch``; return whether it was accepted. A refused batch is counted."""
 
+    def flush(self) -> None:
+        """Deliver from now on without waiting for more to join: nothing more will come."""
+
     def drain(self, timeout_s: float) -> Undelivered:
         """Accept nothing more, deliver what waits for at most ``timeout_s``."""
 
@@ -238,6 +241,7 @@ class SendingQueue:
         self._delivery = _Delivery(component, exporter, retry)
         self._changed = threading.Condition()
         self._closed = False  # nothing more is accepted
+        self._flushing = False  # nothing more is expected
         self._stopped = False  # the thread ends, whatever waits
         self._deadline_s: float | None = None  # of a drain
         self._full = False  # a full queue was logged
@@ -271,6 +275,12 @@ class SendingQueue:
             self._changed.notify_all()
         self._delivery.count("accepted_spans", len(batch.spans))
         return True
+
+    def flush(self) -> None:
+        """Deliver from now on without waiting for more to join: nothing more will come."""
+        with self._changed:
+            self._flushing = True
+            self._changed.notify_all()
 
     def drain(self, timeout_s: float) -> Undelivered:
         """Accept nothing more, deliver what waits for at most ``timeout_s``."""
@@ -357,7 +367,7 @@ class SendingQueue:
                 continue
             age = time.monotonic() - self._storage.head(1)[0].put_at_s
             full = self._storage.size_bytes >= config.min_size
-            if full or self._closed or age >= config.flush_timeout:
+            if full or self._flushing or self._closed or age >= config.flush_timeout:
                 items = self._storage.head(config.max_size)
                 return len(items), merged(items)
             self._changed.wait(config.flush_timeout - age)
@@ -415,6 +425,9 @@ class DirectSender:
             if not self._delivery.deliver(batch, lambda seconds, _: not self._stop.wait(seconds)):
                 self._delivery.drop(batch, DropReason.CLOSED)
             return self._delivery.error is None
+
+    def flush(self) -> None:
+        """Do nothing: nothing waits."""
 
     def drain(self, timeout_s: float) -> Undelivered:
         """Accept nothing more; nothing waits here."""

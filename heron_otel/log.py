@@ -4,8 +4,17 @@
 from __future__ import annotations
 
 import logging
+import re
+
+# Control characters and bidirectional overrides move cursors, set titles, turn lines round.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 LogValue = str | int | float | bool | None
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what could steer a terminal as U+FFFD; line ends and tabs stay."""
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 class Logger:
@@ -46,13 +55,14 @@ class FieldFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line with the fields appended."""
-        line = super().format(record)
+        """Return the line with the fields appended, harmless to a terminal."""
+        line = printable(super().format(record))
         fields: dict[str, LogValue] = getattr(record, "fields", {})
         if not fields:
             return line
         head, _, tail = line.partition("\n")
-        head += "".join(f" {key}={value}" for key, value in fields.items())
+        values = "".join(f" {key}={value}" for key, value in fields.items())
+        head += printable(values).replace("\n", " ")
         return f"{head}\n{tail}" if tail else head
 
 

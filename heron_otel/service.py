@@ -163,6 +163,22 @@ class Service:
         """Return how many bytes a receiver has read, and of how many; None: not known."""
         return self._receivers[source].progress()
 
+    def flush(self) -> None:
+        """Deliver what waits without waiting for more; after ``wait`` said that nothing comes."""
+        for sender in self._senders.values():
+            sender.flush()
+
+    def deliveries(self) -> tuple[int, int]:
+        """Return how many batches wait for delivery, and how many spans were taken care of."""
+        waiting = done = 0
+        for sender in self._senders.values():
+            for name, value in flat(sender.counters()).items():
+                if name == "queue_batches":
+                    waiting += value
+                elif name == "sent_spans" or name.startswith("dropped_spans"):
+                    done += value
+        return waiting, done
+
     def lost_spans(self) -> dict[str, int]:
         """Return how many spans each exporter refused or gave up; none: it is left out.
 

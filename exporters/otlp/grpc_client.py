@@ -6,9 +6,13 @@ Source: OTLP specification, "OTLP/gRPC"; status codes and RetryInfo under "Failu
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+
+# Its own lines about closed connections repeat what the exporter says. Read at import.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 import grpc
 from google.protobuf.message import DecodeError

@@ -16,8 +16,9 @@ from heron_otel.cli.listing import (
     run_list,
 )
 from heron_otel.cli.subparsers import Subparsers
-from heron_otel.cli.terminal import compact, moment, number, plain, safe, seconds, short, word
+from heron_otel.cli.terminal import compact, moment, number, plain, seconds, short, word
 from heron_otel.errors import StoreError, UsageError
+from heron_otel.log import printable
 from heron_otel.records.wire import Json
 from heron_otel.store.queries import ROLES, Record, StoreQueries
 
@@ -134,9 +135,9 @@ def _print_message(position: str, message: Record) -> None:
         print("(not in the store any more)")
     elif isinstance(parts, list):
         for part in parts:
-            print(safe(_part_text(part)))
+            print(printable(_part_text(part)))
     else:
-        print(safe(parts if isinstance(parts, str) else _json(parts)))
+        print(printable(parts if isinstance(parts, str) else _json(parts)))
 
 
 def _part_text(part: Json) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heron_otel.cli.capture_options import add_capture_options, capture_receiver, spans_config
+from heron_otel.log import printable
 from heron_otel.pipeline.garbage import tune_garbage_collector
 from heron_otel.pipeline.hub import Hub, Route
 from heron_otel.pipeline.processors import TurnsConfig
@@ -53,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
         on_failure=lambda stage, error: failures.append(
             f"{stage}: {type(error).__name__}: {error}"
         ),
-        on_unreadable=lambda source, error: print(f"heron-otel: {error}", file=sys.stderr),
+        on_unreadable=lambda source, error: print(
+            f"heron-otel: {printable(str(error))}", file=sys.stderr
+        ),
         memory_bytes=MEMORY_BYTES,
     )
     tune_garbage_collector()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from heron_otel import __version__
 from heron_otel.errors import ConfigError, HeronError, UsageError
+from heron_otel.log import printable
 
 # In the order of --help. A command is imported only when it is asked for: decode must not pay
 # for gRPC or the store client.
@@ -117,4 +118,4 @@ def _abandon_output() -> None:
 
 def _complain(message: str) -> None:
     line = " ".join(message.splitlines())
-    print(f"heron-otel: {line}", file=sys.stderr)
+    print(f"heron-otel: {printable(line)}", file=sys.stderr)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import yaml
 
@@ -19,10 +20,14 @@ from heron_otel.config.model import Config
 from heron_otel.config.units import parse_duration
 from heron_otel.errors import UsageError
 from heron_otel.exporters.otlp.config import OtlpConfig
+from heron_otel.log import printable
 from heron_otel.pipeline.garbage import tune_garbage_collector
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
+
+POLL_S = 0.1
+STOP_TIMEOUT_S = 1.0  # to end what is idle; deliveries were waited for before
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -52,7 +57,8 @@ def add_parser(commands: Subparsers) -> None:
         type=_duration,
         default=60.0,
         metavar="TIME",
-        help="how long to try again to deliver after the captures were read (default 60s)",
+        help="how long to go on without a successful delivery after the captures were read "
+        "(default 60s)",
     )
     parser.set_defaults(run=run)
 
@@ -81,20 +87,27 @@ def run(options: argparse.Namespace) -> int:
     tune_garbage_collector()
     try:
         with Progress(service, options.source, sys.stderr) as progress:
-            while not service.wait(0.1):
+            while not service.wait(POLL_S):
                 progress.update()
-            progress.update(delivering=True)
             failures = service.failures()
-            leftovers = service.stop(options.wait)
+            service.flush()
+
+            def pause() -> None:
+                progress.update(delivering=True)
+                time.sleep(min(POLL_S, options.wait))
+
+            deliver(service, options.wait, pause)
+            leftovers = service.stop(STOP_TIMEOUT_S)
     except BaseException:
         service.stop(0.0)
         raise
     for error in unreadable:
-        print(f"heron-otel: {error}", file=sys.stderr)
+        print(f"heron-otel: {printable(str(error))}", file=sys.stderr)
     for leftover in leftovers:
         left = leftover.undelivered
+        reason = printable(left.error or "no answer in time")
         print(
-            f"heron-otel: {leftover.exporter}: {left.spans} spans not delivered: {left.error}",
+            f"heron-otel: {leftover.exporter}: {left.spans} spans not delivered: {reason}",
             file=sys.stderr,
         )
     if failures:
@@ -108,6 +121,33 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_store and not any(left.exporter == "clickhouse" for left in leftovers):
         _summary(options.data_dir, service.span_times)
     return 1 if unreadable or leftovers or lost or failures else 0
+
+
+class Delivering(Protocol):
+    """What delivers: a service."""
+
+    def deliveries(self) -> tuple[int, int]:
+        """Return how many batches wait, and how many spans were taken care of."""
+
+
+def deliver(
+    service: Delivering,
+    wait_s: float,
+    pause: Callable[[], None],
+    clock_s: Callable[[], float] = time.monotonic,
+) -> None:
+    """Wait until nothing is left to deliver, or nothing was delivered for ``wait_s``.
+
+    ``pause`` is called between two looks.
+    """
+    before: tuple[int, int] | None = None
+    deadline_s = 0.0
+    while (now := service.deliveries())[0]:
+        if now != before:
+            before, deadline_s = now, clock_s() + wait_s
+        elif clock_s() >= deadline_s:
+            return
+        pause()
 
 
 def _summary(data_dir: Path | None, span_times: tuple[int, int] | None) -> None:

@@ -11,12 +11,11 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from heron_otel.log import printable
 from heron_otel.records.wire import Json
 
 PIPE_COLUMNS = 100  # when standard output is no terminal and COLUMNS is not set
 
-# Control characters move cursors, set titles and worse; captured text is not ours.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 _BLANKS = re.compile(r"\s+")
 
 
@@ -45,7 +44,7 @@ def write_utf8(text: str) -> None:
 
 def plain(text: str) -> str:
     """Return ``text`` on one line without control characters."""
-    return _BLANKS.sub(" ", safe(text)).strip()
+    return _BLANKS.sub(" ", printable(text)).strip()
 
 
 def cut(text: str, length: int) -> str:
@@ -53,11 +52,6 @@ def cut(text: str, length: int) -> str:
     line = Text(plain(text))
     line.truncate(length, overflow="ellipsis")
     return line.plain
-
-
-def safe(text: str) -> str:
-    """Return ``text`` with control characters (line ends and tabs stay) as U+FFFD."""
-    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def number(value: Json) -> str:

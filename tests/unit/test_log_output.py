@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from heron_otel.log import FieldFormatter
 from heron_otel.log_output import MAX_KINDS, JsonFormatter, RepeatFilter
 
 
@@ -78,3 +79,11 @@ def test_configure_replaces_what_it_set_up_before(encoding: str) -> None:
     assert len(second.getvalue().splitlines()) == 1
     assert "written" in second.getvalue()
     assert "size_bytes" in second.getvalue()
+
+
+def test_text_of_others_cannot_steer_the_terminal_or_forge_a_line() -> None:
+    made = record()
+    made.fields = {"error": "no\x1b[31m\x9b2J\u202e\n2026 ERROR forged"}
+    line = FieldFormatter().format(made)
+    assert line.endswith("error=no\ufffd[31m\ufffd2J\ufffd 2026 ERROR forged")
+    assert "\n" not in line

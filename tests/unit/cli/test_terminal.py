@@ -17,10 +17,10 @@ from heron_otel.cli.terminal import (
     moment,
     number,
     plain,
-    safe,
     seconds,
     short,
 )
+from heron_otel.log import printable
 from heron_otel.records.wire import Json
 
 
@@ -76,12 +76,12 @@ def test_unknown_values_are_a_dash() -> None:
     ["\x1b[31mred", "\x1b]0;title\x07", "a\x08b", "a\x9b31m", "a\u202eb", "bell\x07", "cr\rover"],
 )
 def test_control_characters_do_not_reach_the_terminal(text: str) -> None:
-    for shown in (safe(text), plain(text)):
+    for shown in (printable(text), plain(text)):
         assert all(char.isprintable() or char == "\ufffd" for char in shown), shown
 
 
 def test_line_ends_stay_in_messages_and_go_from_tables() -> None:
-    assert safe("a\r\nb\tc") == "a\nb\tc"
+    assert printable("a\r\nb\tc") == "a\nb\tc"
     assert plain(" a\r\n b\t\tc ") == "a b c"
 
 

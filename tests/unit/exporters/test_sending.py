@@ -90,6 +90,19 @@ def test_enough_bytes_are_delivered_before_the_flush_timeout() -> None:
     assert [len(delivered.spans) for delivered in exporter.delivered] == [3]
 
 
+def test_flush_delivers_what_waits_and_accepts_more() -> None:
+    exporter = ScriptedExporter()
+    batch = BatchConfig(flush_timeout=3600, min_size=MIB, max_size=0)
+    with running(exporter, QueueConfig(batch=batch)) as sender:
+        sender.put(named_batch("a"))
+        sender.flush()
+        assert exporter.entered.acquire(timeout=30)
+        sender.put(named_batch("b"))
+        assert exporter.entered.acquire(timeout=30)
+        assert not sender.drain(30)
+    assert exporter.names == ["a", "b"]
+
+
 def test_drain_does_not_wait_for_more() -> None:
     exporter = ScriptedExporter()
     batch = BatchConfig(flush_timeout=3600, min_size=MIB, max_size=0)
