@@ -173,7 +173,8 @@ class Session:
             if not facts.user_start or turn.is_asked_again(record.facts):
                 return self._add_main(turn, record)
             if started_at_ns >= turn.last_main_at_ns:
-                return [*self._leave_open(), *self._open(record)]
+                answered = turn.answer(record)
+                return [*answered, *self._leave_open(), *self._open(record)]
         elif turn is None and started_at_ns > self._horizon_ns:
             if facts.user_start:
                 return self._open(record)

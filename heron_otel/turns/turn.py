@@ -98,6 +98,13 @@ class OpenTurn:
         self._error_type = call.error.type if call.error is not None else None
         return records
 
+    def answer(self, record: AgentCall) -> list[TurnRecord]:
+        """Return the tool runs that a call of the next turn finishes.
+
+        A user who rejects or interrupts a tool and asks something else sends both in one request.
+        """
+        return self._answer(record, self.main)
+
     def add_subagent(self, record: AgentCall, run: Subagent) -> list[TurnRecord]:
         """Take a call of a sub-agent."""
         run.add(record)
@@ -163,10 +170,7 @@ class OpenTurn:
     def _add(self, record: AgentCall, thread: Thread, run: Subagent | None) -> list[TurnRecord]:
         call, facts = record.call, record.facts
         records: list[TurnRecord] = [self._placed(record, run, thread.attempt_before(facts))]
-        if facts.tool_results:
-            finished = thread.tools.answer(facts.tool_results, call.timing.started_at_ns)
-            records.extend(finished)
-            self.subagents.answered(finished)
+        records.extend(self._answer(record, thread))
         if facts.tool_calls:
             self._tool_calls += len(facts.tool_calls)
             asked, dropped = thread.tools.ask(record)
@@ -176,6 +180,14 @@ class OpenTurn:
         thread.failure = Failure(record) if has_failed(call) else None
         self._count(record)
         return records
+
+    def _answer(self, record: AgentCall, thread: Thread) -> list[TurnRecord]:
+        if not record.facts.tool_results:
+            return []
+        started_at_ns = record.call.timing.started_at_ns
+        finished = thread.tools.answer(record.facts.tool_results, started_at_ns)
+        self.subagents.answered(finished)
+        return [*finished]
 
     def _count(self, record: AgentCall) -> None:
         call = record.call

@@ -129,3 +129,79 @@ def test_argument_order_does_not_hide_a_repeat() -> None:
 
 def test_turn_without_tools_has_no_repeats() -> None:
     assert run([claude([user("go")], 0.0, text="x")]).turns[0].loop_repeats == 0
+
+
+ASKED = [user("go"), assistant(tool_use("toolu_one"))]
+
+
+def test_tool_that_the_user_rejects_has_its_result_in_the_turn_that_asked_for_it() -> None:
+    rejected = results(
+        ("toolu_one", "rejected"), is_error=True, text="[Request interrupted by user for tool use]"
+    )
+    out = run(
+        [
+            claude([user("go")], 0.0, tools=[asks("toolu_one")]),
+            claude([*ASKED, rejected, user("other")], 8.0, text="ok"),
+        ]
+    )
+    (tool,) = out.tools
+    assert tool.result is not None
+    assert (tool.result.result, tool.result.is_error) == ("rejected", True)
+    assert tool.turn == out.turns[0].key
+    assert tool.ended_at_ns == START + 8 * SECOND
+    assert [(turn.status, turn.tool_calls) for turn in out.turns] == [
+        ("incomplete", 1),
+        ("complete", 0),
+    ]
+
+
+def test_one_id_in_two_turns_names_two_tool_runs() -> None:
+    done = [*ASKED, results(("toolu_one", "x")), assistant("done"), user("again")]
+    out = run(
+        [
+            claude([user("go")], 0.0, tools=[asks("toolu_one")]),
+            claude(done[:3], 2.0, text="done"),
+            claude(done, 9.0, tools=[asks("toolu_one")]),
+            claude([*done, *ASKED[1:], results(("toolu_one", "y"))], 11.0, text="done"),
+        ]
+    )
+    assert [tool.result.result for tool in out.tools if tool.result] == ["x", "y"]
+    assert [tool.turn for tool in out.tools] == [turn.key for turn in out.turns]
+
+
+def test_result_that_is_sent_again_after_an_error_counts_once() -> None:
+    out = run(
+        [
+            claude([user("go")], 0.0, tools=[asks("toolu_one")]),
+            claude([*ASKED, results(("toolu_one", "x"))], 2.0, status=529),
+            claude([*ASKED, results(("toolu_one", "changed"))], 4.0, text="done"),
+        ]
+    )
+    assert [tool.result.result for tool in out.tools if tool.result] == ["x"]
+    assert [(turn.calls, turn.tool_calls, turn.error_calls) for turn in out.turns] == [(3, 1, 1)]
+
+
+def test_prompt_equal_to_the_one_before_it_is_a_turn_of_its_own() -> None:
+    items = [user("go"), assistant("a"), user("go"), assistant("b"), user("go")]
+    calls = [claude(items[: 2 * at + 1], 5.0 * at, text="ok") for at in range(3)]
+    assert [turn.user_text for turn in run(calls).turns] == ["go", "go", "go"]
+
+
+def test_history_replaced_by_a_summary_goes_on_with_the_turn() -> None:
+    summary = user("This session is being continued from a previous conversation. Summary: x")
+    out = run(
+        [
+            claude([user("go")], 0.0, tools=[asks("toolu_one")]),
+            claude(
+                [*ASKED, results(("toolu_one", "x")), user("summarise")],
+                2.0,
+                offered=[],
+                system_texts=["You are tasked with summarizing conversations."],
+                text="x",
+            ),
+            claude([summary], 4.0, text="done"),
+        ]
+    )
+    assert [(turn.calls, turn.auxiliary_calls, turn.status) for turn in out.turns] == [
+        (2, 1, "complete")
+    ]
