@@ -77,3 +77,4 @@ def run(options: argparse.Namespace) -> int:
 
 def _write(batch: TelemetryBatch) -> None:
     sys.stdout.buffer.write(json_lines(batch.spans))
+    sys.stdout.buffer.flush()  # who watches a live pipe sees a span when it is there

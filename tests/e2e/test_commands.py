@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import select
 import signal
 import socket
 import struct
@@ -137,6 +138,23 @@ def test_any_number_of_shards_gives_equal_bytes(capture: Path, decoded: bytes, s
 def test_standard_input_gives_equal_bytes(capture: Path, decoded: bytes) -> None:
     done = run("decode", "-", "--shards", "4", stdin=capture.read_bytes())
     assert (done.returncode, done.stderr, done.stdout) == (0, b"", decoded)
+
+
+def test_span_is_written_while_the_input_is_still_open() -> None:
+    first = conversation(0, calls=1)
+    later = [packet.at(packet.ts_ns + 3600 * SECOND) for packet in conversation(1, calls=1)]
+    with subprocess.Popen(
+        command("decode", "-"), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(pcap([*first, *later]))
+        process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], TIMEOUT_S)
+        assert ready
+        assert json.loads(process.stdout.readline())["name"] == "chat claude-sonnet-4-5"
+        process.stdin.close()
+        assert process.wait(TIMEOUT_S) == 0
 
 
 def test_compressed_capture_gives_equal_bytes(tmp_path: Path, decoded: bytes) -> None:
