@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from heron_otel.records.agents import AgentFacts
@@ -368,6 +369,7 @@ def _add_network(attributes: AttributeMap, exchange: HttpExchange) -> None:
         attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = response.status_code
 
 
+@lru_cache(maxsize=1024)  # hosts; clients talk to few
 def split_host(host: str) -> tuple[str | None, int | None]:
     """Return (name, port) of a Host field; the name is None for an address or nonsense.
 
