@@ -65,7 +65,9 @@ def capture_receiver(options: argparse.Namespace) -> PcapReceiver:
 
 
 def check_files(files: Sequence[str]) -> None:
-    """Raise UsageError for ``-`` beside other files."""
+    """Raise UsageError for ``-`` beside other files, and for a name that is empty."""
+    if "" in files:
+        raise UsageError("a capture file must have a name, got an empty one")
     if "-" in files and len(files) > 1:
         raise UsageError("- (standard input) cannot be read together with other files")
 

@@ -282,6 +282,7 @@ def test_output_that_cannot_be_written_is_one_line_and_status_1(capture: Path) -
         ["decode", "--source", "otlp/x", "x.pcap"],
         ["decode", "-", "x.pcap"],
         ["replay", "x.pcap", "--no-store"],
+        ["decode", ""],
         ["replay", "x.pcap", "--wait", "5"],
         ["replay", "x.pcap", "--otlp", "localhost:port"],
         ["replay", "x.pcap", "--otlp", "ftp://localhost"],
