@@ -311,7 +311,8 @@ def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
     if is_failed or any(reasons):
         words = api.finish_reasons
         finish_reasons = [
-            "error" if reason is None else words.get(reason, reason) for reason in reasons
+            choice.finish_reason or ("error" if reason is None else words.get(reason, reason))
+            for choice, reason in zip(choices, reasons, strict=True)
         ]
     first = choices[0]
     return LlmResponse(

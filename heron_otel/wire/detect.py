@@ -24,7 +24,6 @@ _SUFFIXES = tuple((suffix, api) for api in WIRE_APIS for suffix in api.path_suff
 _ANTHROPIC = next(api for api in WIRE_APIS if api.name == "anthropic-messages")
 # Members that requests to language models have, for counting what is not known.
 _LLM_MEMBERS = ("messages", "prompt", "input", "contents")
-_RESPONSES_MEMBERS = ("instructions", "previous_response_id", "reasoning", "text", "include")
 
 
 class Verdict(enum.Enum):
@@ -103,8 +102,6 @@ def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) ->
         return Detection(Verdict.RECOGNISED, "gemini", "generate_content", path=path, host=host)
     if "model" not in members:
         return _OTHER
-    if "input" in members and any(name in members for name in _RESPONSES_MEMBERS):
-        return Detection(Verdict.RECOGNISED, "openai-responses", "chat", path=path, host=host)
     return Detection(Verdict.LLM_LIKE, path=path, host=host)
 
 

@@ -63,7 +63,7 @@ def _fold_merged(
     if merged is None:
         return False
     try:
-        value = decode_strict(merged)
+        value = decode_strict(merged, rules.decoder)
     except JsonError:
         return False
     if not isinstance(value, dict):
@@ -95,7 +95,7 @@ def _fold_one(
         fold.end_of_stream()
         return
     try:
-        value = decode_strict(data)
+        value = decode_strict(data, rules.decoder)
     except JsonError:
         if data.strip() == _DONE:
             fold.end_of_stream()

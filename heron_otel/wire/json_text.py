@@ -25,7 +25,7 @@ MAX_DEPTH = 128
 """Nesting that is read. Real bodies stay below 40; interpreters and stores fail near 1000."""
 
 _DEPTH_FREE_BYTES = 512  # shorter texts are not counted: they nest 256 deep at most
-_STRICT: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
+STRICT: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
@@ -53,12 +53,15 @@ def is_too_deep(data: bytes) -> bool:
     return bool(rest)
 
 
-def decode_strict(data: bytes) -> Json:
-    """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON."""
+def decode_strict(data: bytes, decoder: msgspec.json.Decoder[Json] = STRICT) -> Json:
+    """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON.
+
+    A ``decoder`` of its own can leave out members; what does not fit it raises too.
+    """
     if len(data) >= _DEPTH_FREE_BYTES and is_too_deep(data):
         raise JsonError("nested too deep")
     try:
-        return _STRICT.decode(data)
+        return decoder.decode(data)
     except _ERRORS as error:
         raise JsonError(str(error)) from error
 
@@ -101,7 +104,7 @@ def decode_raw(raw: msgspec.Raw) -> Json:
     data = bytes(raw)
     try:
         if len(data) < _DEPTH_FREE_BYTES:
-            return _STRICT.decode(data)
+            return STRICT.decode(data)
     except _ERRORS:
         pass
     try:

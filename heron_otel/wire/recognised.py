@@ -26,7 +26,6 @@ RECOGNISED: tuple[Recognised, ...] = (
     Recognised("anthropic-complete", "text_completion", "/v1/complete"),
     Recognised("openai-responses", "compact", "/responses/compact"),
     Recognised("openai-responses", "count_tokens", "/responses/input_tokens"),
-    Recognised("openai-responses", "chat", "/responses"),
     Recognised("openai-completions", "text_completion", "/completions"),
     Recognised("openai-embeddings", "embeddings", "/embeddings"),
     Recognised("openai-moderations", "moderations", "/moderations"),
@@ -69,7 +68,6 @@ _NEEDS_CONTEXT = {
     "/converse-stream": "/model/",
     "/invoke": "/model/",
     "/invoke-with-response-stream": "/model/",
-    "/responses": "/v1/responses|/openai/responses|/codex/responses",
 }
 
 

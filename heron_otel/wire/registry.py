@@ -6,10 +6,12 @@ from __future__ import annotations
 from heron_otel.wire.anthropic_messages import AnthropicMessages
 from heron_otel.wire.api import WireApi
 from heron_otel.wire.openai_chat import OpenAiChat
+from heron_otel.wire.openai_responses import OpenAiResponses
 
 # The first whose shape matches a body takes it: an API with marks of its own stands before one
 # whose shape is also that of others.
 WIRE_APIS: tuple[WireApi, ...] = (
     AnthropicMessages(),
     OpenAiChat(),
+    OpenAiResponses(),
 )
