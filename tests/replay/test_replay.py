@@ -33,6 +33,8 @@ SHOWN = {
     "openai-chat-agent": (60,),
     "openai-chat-calls": (61, 62, 63, 65, 80, 81, 82, 84, 131),
     "openai-chat-faults": (19, 20, 36, 66),
+    "openai-responses-calls": (46, 67, 68, 69, 79, 81, 82, 83),
+    "openai-responses-faults": (19, 20, 36, 68, 80),
     "stream-framings": (33, 34, 44, 45, 46, 47, 83),
 }
 
@@ -111,6 +113,10 @@ def test_the_comparison_notices_a_wrong_value(name: str) -> None:
 TURNS = {
     "openai-chat-agent": [
         ("generic", "complete", 4, 4, 0, 0),
+        ("generic", "complete", 2, 1, 0, 0),
+    ],
+    "openai-responses-agent": [
+        ("generic", "complete", 3, 3, 0, 0),
         ("generic", "complete", 2, 1, 0, 0),
     ],
     "anthropic-agent": [

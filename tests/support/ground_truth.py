@@ -27,6 +27,10 @@ FINISH = {
     "tool_use": "tool_call",
     "content_filter": "content_filter",
     "refusal": "content_filter",
+    "completed": "stop",
+    "max_output_tokens": "length",
+    "failed": "error",
+    "cancelled": "error",
     None: "error",
 }
 CLOCK_SLACK_NS = 400_000_000  # between a packet and the server's note of it, on a busy machine
@@ -118,13 +122,23 @@ def _normalised(arguments: str) -> str:
 
 def _tool_results(request: Json) -> Iterator[tuple[str, tuple[Json, bool]]]:
     """Yield id, content and whether it is an error, of every tool result in a request."""
-    for message in request.get("messages", []) if request else []:
+    for message in _items(request) if request else []:
         content = message.get("content")
-        if message["role"] == "tool":
+        if message.get("type") == "function_call_output":
+            yield message["call_id"], (message["output"], False)
+        elif message["role"] == "tool":
             yield message["tool_call_id"], (content, False)
         for part in content if isinstance(content, list) else ():
             if part["type"] == "tool_result":
                 yield part["tool_use_id"], (part.get("content"), bool(part.get("is_error")))
+
+
+def _items(request: Json) -> list[Json]:
+    """Return the messages of a request, or the input items; all have a role but for calls."""
+    items = request.get("messages", request.get("input", []))
+    if isinstance(items, str):
+        items = [{"role": "user", "content": items}]
+    return [item if "role" in item else item | {"role": "assistant"} for item in items]
 
 
 def _facts(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
@@ -166,6 +180,7 @@ def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     ):
         yield member, request.get(member), attributes.get(f"gen_ai.request.{suffix}")
     limit = request.get("max_completion_tokens", request.get("max_tokens"))
+    limit = request.get("max_output_tokens", limit)
     yield "max_tokens", limit, attributes.get("gen_ai.request.max_tokens")
     count = request.get("n", 1)
     choices = attributes.get("gen_ai.request.choice.count", 1)
@@ -173,8 +188,12 @@ def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     stops = request.get("stop_sequences", request.get("stop"))
     yield "stop_sequences", stops, attributes.get("gen_ai.request.stop_sequences")
     form = request.get("response_format") or request.get("output_config", {}).get("format") or {}
+    form = form or request.get("text", {}).get("format") or {}
     asked = "json" if form.get("type", "").startswith("json") else None
     effort = request.get("reasoning_effort", request.get("output_config", {}).get("effort"))
+    effort = request.get("reasoning", {}).get("effort", effort)
+    previous = request.get("previous_response_id")
+    yield "previous response", previous, attributes.get("gen_ai.request.previous_response.id")
     yield "reasoning.level", effort, attributes.get("gen_ai.request.reasoning.level")
     tier = request.get("service_tier")
     yield "service_tier", tier, attributes.get("openai.request.service_tier")
@@ -223,7 +242,7 @@ def _usage(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     def usage(name: str) -> Json:
         return attributes.get(f"gen_ai.usage.{name}")
 
-    tokens, openai = entry["tokens"], entry["wire_api"] == "openai-chat"
+    tokens, openai = entry["tokens"], entry["wire_api"].startswith("openai-")
     estimated = attributes.get("heron.usage.estimated")
     if tokens is None:
         if entry["ended"]:
@@ -248,6 +267,10 @@ def _finish(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
         yield "finish_reasons", None, attributes.get("gen_ai.response.finish_reasons")
         return
     expected = [FINISH[stop] for stop in stops]
+    if stops == ["completed"] and any(
+        not call["server_side"] for call in entry["choices"][0]["tool_calls"]
+    ):
+        expected = ["tool_call"]  # this API has no word for it
     yield "finish_reasons", expected, attributes.get("gen_ai.response.finish_reasons")
     first = next((stop for stop in stops if stop), None)
     yield "stop_reason", first, attributes.get("heron.response.stop_reason")
@@ -289,8 +312,13 @@ def _joined(parts: Iterable[Json]) -> str:
 
 def _request_texts(request: Json) -> Iterator[str]:
     """Yield every text of the messages of a request, tool results included, in order."""
-    for message in request["messages"]:
+    if isinstance(request.get("instructions"), str):
+        yield request["instructions"]
+    for message in _items(request):
+        for part in message.get("summary", ()):
+            yield part["text"]
         yield from _content_texts(message.get("content"))
+        yield from _content_texts(message.get("output"))
 
 
 def _content_texts(content: Json) -> Iterator[str]:
@@ -300,7 +328,7 @@ def _content_texts(content: Json) -> Iterator[str]:
         return
     for part in content or ():
         match part["type"]:
-            case "text":
+            case "text" | "input_text" | "output_text":
                 yield part["text"]
             case "thinking":
                 yield part["thinking"]
@@ -309,6 +337,9 @@ def _content_texts(content: Json) -> Iterator[str]:
 
 
 def _span_texts(attributes: Json) -> Iterator[str]:
+    if attributes["heron.wire_api"] == "openai-responses":
+        for part in json.loads(attributes.get("gen_ai.system_instructions", "[]")):
+            yield part["content"]
     for message in json.loads(attributes.get("gen_ai.input.messages", "[]")):
         for part in message["parts"]:
             match part["type"]:
@@ -321,12 +352,13 @@ def _span_texts(attributes: Json) -> Iterator[str]:
 
 def _tool_names(request: Json) -> list[str]:
     tools = request.get("tools") or []
-    return [tool["function"]["name"] if "function" in tool else tool["name"] for tool in tools]
+    named = [tool.get("function", tool) for tool in tools]
+    return [tool.get("name", tool.get("type")) for tool in named]
 
 
 def _defined_names(attributes: Json) -> list[str]:
     tools = json.loads(attributes.get("gen_ai.tool.definitions", "[]"))
-    return [tool["name"] for tool in tools]
+    return [tool.get("name", tool["type"]) for tool in tools]
 
 
 def _times(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:

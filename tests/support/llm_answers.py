@@ -63,7 +63,17 @@ class Refusal:
 
 
 Block = Text | Thinking | RedactedThinking | ToolUse | ServerToolResult | Refusal
-Stop = Literal["stop", "length", "tool_call", "content_filter", "refusal", "pause", "stop_sequence"]
+Stop = Literal[
+    "stop",
+    "length",
+    "tool_call",
+    "content_filter",
+    "refusal",
+    "pause",
+    "stop_sequence",
+    "failed",
+    "cancelled",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +108,7 @@ class Delivery:
     comments: bool = False  # a comment line before every event
     interleave: bool = False  # deltas of tool calls (or choices) in turn
     usage: Literal["final", "every", "none"] = "final"  # OpenAI streams
+    empty_output: bool = False  # the last event of a Responses stream repeats no items
     head_delay_s: float = 0.0
     first_token_delay_s: float = 0.0
     gap_s: float = 0.0  # before every event but the first
@@ -167,7 +178,7 @@ class Asked:
 
     @property
     def wire_api(self) -> str | None:
-        """Return ``openai-chat``, ``anthropic-messages`` or None."""
+        """Return ``openai-chat``, ``openai-responses``, ``anthropic-messages`` or None."""
         return wire_api_of(self.method, self.path)
 
 
@@ -178,6 +189,8 @@ def wire_api_of(method: str, path: str) -> str | None:
         return None
     if path.endswith("/chat/completions"):
         return "openai-chat"
+    if path.endswith("/responses"):
+        return "openai-responses"
     return "anthropic-messages" if path.endswith("/v1/messages") else None
 
 

@@ -37,6 +37,11 @@ from tests.support.llm_render import (
     openai_body,
     openai_events,
 )
+from tests.support.llm_render_responses import (
+    responses_body,
+    responses_error,
+    responses_events,
+)
 
 SOCKET_TIMEOUT_S = 30.0
 HEAD_LIMIT_BYTES = 65_536
@@ -148,7 +153,10 @@ class Connection:
                 return False
             case StreamFailure():
                 events = self._events(asked, reply.answer, sent)[: reply.after]
-                events.append(error_event(api, reply.type, reply.message))
+                if api == "openai-responses":
+                    events.append(responses_error(reply.after, reply.type, reply.message))
+                else:
+                    events.append(error_event(api, reply.type, reply.message))
                 return self._stream(reply.answer, events, sent)
             case Answer() if asked.body.get("stream"):
                 return self._stream(reply, self._events(asked, reply, sent), sent)
@@ -166,14 +174,24 @@ class Connection:
         facts = self._facts(asked, answer, sent)
         if asked.wire_api == "anthropic-messages":
             return anthropic_events(answer, *facts)
+        if asked.wire_api == "openai-responses":
+            return responses_events(answer, *facts, asked.body)
         options = asked.body.get("stream_options") or {}
         usage = bool(options.get("include_usage")) and answer.delivery.usage != "none"
         return openai_events(answer, *facts, include_usage=usage)
 
     def _whole(self, asked: Asked, answer: Answer, sent: Sent) -> bool:
         facts = self._facts(asked, answer, sent)
-        anthropic = asked.wire_api == "anthropic-messages"
-        body = (anthropic_body if anthropic else openai_body)(answer, *facts)
+        match asked.wire_api:
+            case "anthropic-messages":
+                body = anthropic_body(answer, *facts)
+                events = anthropic_events(answer, *facts)
+            case "openai-responses":
+                body = responses_body(answer, *facts, asked.body)
+                events = responses_events(answer, *facts, asked.body)
+            case _:
+                body = openai_body(answer, *facts)
+                events = openai_events(answer, *facts, include_usage=True)
         delivery = answer.delivery
         time.sleep(delivery.head_delay_s)
         data = json.dumps(body, ensure_ascii=False).encode()
@@ -186,11 +204,6 @@ class Connection:
                 extra=answer.fields,
                 coding=delivery.coding,
                 write_bytes=delivery.write_bytes,
-            )
-            events = (
-                anthropic_events(answer, *facts)
-                if anthropic
-                else openai_events(answer, *facts, include_usage=True)
             )
             for event in events:
                 sent.event(event, stream=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scripted LLM server: OpenAI Chat Completions and Anthropic Messages over HTTP/1.1.
+"""A scripted LLM server: OpenAI Chat and Responses, Anthropic Messages over HTTP/1.1.
 
 A script maps each request to a reply (``llm_answers``). The server keeps a log of every exchange
 with what it really sent, event by event: the ground truth that spans are compared with.
@@ -137,7 +137,8 @@ class LlmServer:
     def response_id(self, wire_api: str, index: int) -> str:
         """Return the id of a response."""
         digest = blake2b(f"{self._name}/{index}".encode(), digest_size=12).hexdigest()
-        return f"msg_01{digest}" if wire_api == "anthropic-messages" else f"chatcmpl-{digest}"
+        prefix = {"anthropic-messages": "msg_01", "openai-responses": "resp_"}
+        return prefix.get(wire_api, "chatcmpl-") + digest
 
 
 def in_order(replies: Iterable[Reply]) -> Script:
