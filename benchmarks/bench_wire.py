@@ -195,6 +195,102 @@ def agent_anthropic(turn: int) -> HttpExchange:
     )
 
 
+def agent_responses(turn: int) -> HttpExchange:
+    """Call number ``turn`` of an agent over OpenAI Responses: text, then two function calls.
+
+    The response objects repeat instructions and tools, as OpenAI's do.
+    """
+    tools = [{**_body(tool), "type": "function", "strict": False} for tool in _tools(False)]
+    items: list[dict[str, object]] = []
+    for item in _history(turn, False):
+        for call in _calls(item):
+            items.append({**_body(call), "type": "function_call", "call_id": call["id"]})
+        if item["role"] == "tool":
+            result = {"call_id": item["tool_call_id"], "output": item["content"]}
+            items.append({"type": "function_call_output", **result})
+        elif item["role"] == "user":
+            items.append({"type": "message", "role": "user", "content": item["content"]})
+    request: dict[str, object] = {
+        "model": "gpt-5",
+        "instructions": "You are a coding agent. " * 60,
+        "input": items,
+        "tools": tools,
+        "stream": True,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "reasoning": {"effort": "high"},
+        "prompt_cache_key": "019a0000-1111-7222-8333-444444444444",
+    }
+    whole: dict[str, object] = {
+        "id": "resp_0123456789abcdef0123456789abcdef0123456789abcdef",
+        "object": "response",
+        "status": "in_progress",
+        "instructions": request["instructions"],
+        "model": "gpt-5",
+        "output": [],
+        "tools": tools,
+        "usage": None,
+    }
+    payloads: list[dict[str, object]] = [
+        {"type": "response.created", "response": whole},
+        {"type": "response.in_progress", "response": whole},
+    ]
+    words = [f" word {index}" for index in range(300)]
+    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": "".join(words)}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [part]}
+    output: list[dict[str, object]] = [message]
+    where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    payloads += [
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": message | {"content": []},
+        },
+        {"type": "response.content_part.added", **where, "part": part | {"text": ""}},
+    ]
+    for index, word in enumerate(words):
+        delta = {**where, "delta": word, "logprobs": [], "obfuscation": "x" * (1 + index % 12)}
+        payloads.append({"type": "response.output_text.delta", **delta})
+    payloads += [
+        {"type": "response.output_text.done", **where, "text": part["text"], "logprobs": []},
+        {"type": "response.content_part.done", **where, "part": part},
+        {"type": "response.output_item.done", "output_index": 0, "item": message},
+    ]
+    for tool in (1, 2):
+        pieces = ["{", '"path":"', *(f"dir{number}/" for number in range(42)), 'f.py"', "}"]
+        call = {"id": f"fc_{tool}", "type": "function_call", "call_id": f"call_x{tool}"}
+        call |= {"name": "Read", "arguments": "".join(pieces)}
+        place = {"item_id": f"fc_{tool}", "output_index": tool}
+        start = {"output_index": tool, "item": call | {"arguments": ""}}
+        payloads.append({"type": "response.output_item.added", **start})
+        kind = "response.function_call_arguments"
+        payloads += [{"type": f"{kind}.delta", **place, "delta": piece} for piece in pieces]
+        payloads.append({"type": f"{kind}.done", **place, "arguments": call["arguments"]})
+        payloads.append({"type": "response.output_item.done", "output_index": tool, "item": call})
+        output.append(call)
+    usage = {"input_tokens": 9000, "input_tokens_details": {"cached_tokens": 8000}}
+    usage |= {"output_tokens": 400, "output_tokens_details": {"reasoning_tokens": 0}}
+    done = whole | {"status": "completed", "output": output, "usage": usage}
+    payloads.append({"type": "response.completed", "response": done})
+    numbered = [
+        {"type": payload["type"], "sequence_number": number, **payload}
+        for number, payload in enumerate(payloads)
+    ]
+    events = named_events_of(numbered)
+    return make_exchange(request, events=events, path="/v1/responses", merge=True)
+
+
+def _body(tool: dict[str, object]) -> dict[str, object]:
+    body = tool["function"]
+    assert isinstance(body, dict)
+    return body
+
+
+def _calls(item: dict[str, object]) -> list[dict[str, object]]:
+    calls = item.get("tool_calls")
+    return calls if isinstance(calls, list) else []
+
+
 def measure(exchanges: list[HttpExchange], after: Callable[[LlmCall], None] | None = None) -> float:
     """Return the best CPU time of a call in microseconds, over ``ROUNDS`` short passes.
 
@@ -225,6 +321,7 @@ def main() -> None:
     """Print the table."""
     chat = [agent_chat(turn) for turn in range(24, 34)]
     anthropic = [agent_anthropic(turn) for turn in range(24, 34)]
+    responses = [agent_responses(turn) for turn in range(24, 34)]
     request = chat[0].request
     response = chat[0].response
     assert request is not None
@@ -238,8 +335,10 @@ def main() -> None:
         ("small, 8 events", measure([small_stream()])),
         ("agent, openai-chat", measure(chat)),
         ("agent, anthropic-messages", measure(anthropic)),
+        ("agent, openai-responses", measure(responses)),
         ("agent, openai-chat + history", measure(chat, read_history)),
         ("agent, anthropic-messages + history", measure(anthropic, read_history)),
+        ("agent, openai-responses + history", measure(responses, read_history)),
     ]
     for name, value in rows:
         print(f"{name:38s} {value:8.1f} us/call")
