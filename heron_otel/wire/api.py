@@ -11,7 +11,6 @@ from typing import Protocol
 import msgspec
 
 from heron_otel.records.wire import CallError, Json, LlmRequest, ToolCall, Usage
-from heron_otel.wire.json_text import STRICT
 from heron_otel.wire.messages import Memory, Part
 
 Members = Mapping[str, msgspec.Raw]
@@ -28,7 +27,8 @@ class MergeRules:
     one of ``excluded``, or has, after the first ``begin``, a text under a name in ``joined``:
     a constant that each event would add again. Two ``joined`` slots of one name are not folded
     at once either. ``decoder`` reads the JSON of an event; it can leave out large members that
-    the fold does not use, and what does not fit it is read in full.
+    the fold does not use, and what does not fit it is read in full. Events whose data starts
+    with one of ``ignored`` are not read at all; the fold makes nothing of them.
     """
 
     joined: frozenset[str]
@@ -37,7 +37,8 @@ class MergeRules:
     required: bytes
     excluded: tuple[bytes, ...]
     begin: bytes
-    decoder: msgspec.json.Decoder[Json] = STRICT
+    decoder: msgspec.json.Decoder[Json] | None = None
+    ignored: tuple[bytes, ...] = ()
     constant: re.Pattern[bytes] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ MAX_DEPTH = 128
 """Nesting that is read. Real bodies stay below 40; interpreters and stores fail near 1000."""
 
 _DEPTH_FREE_BYTES = 512  # shorter texts are not counted: they nest 256 deep at most
-STRICT: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
+_STRICT: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
@@ -53,17 +53,44 @@ def is_too_deep(data: bytes) -> bool:
     return bool(rest)
 
 
-def decode_strict(data: bytes, decoder: msgspec.json.Decoder[Json] = STRICT) -> Json:
-    """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON.
-
-    A ``decoder`` of its own can leave out members; what does not fit it raises too.
-    """
+def decode_strict(data: bytes) -> Json:
+    """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON."""
     if len(data) >= _DEPTH_FREE_BYTES and is_too_deep(data):
         raise JsonError("nested too deep")
     try:
-        return decoder.decode(data)
+        return _STRICT.decode(data)
     except _ERRORS as error:
         raise JsonError(str(error)) from error
+
+
+def decode_members_of(data: bytes, decoder: msgspec.json.Decoder[Json]) -> Json:
+    """Return what ``decoder`` reads of ``data``, other members left out; raise ``JsonError``.
+
+    Only the value is held to ``MAX_DEPTH``: to look for depth in a text costs ten times what
+    it costs to pass over the members that are left out.
+    """
+    try:
+        value = decoder.decode(data)
+    except _ERRORS as error:
+        raise JsonError(str(error)) from error
+    if len(data) >= _DEPTH_FREE_BYTES and _is_value_too_deep(value):
+        raise JsonError("nested too deep")
+    return value
+
+
+def _is_value_too_deep(value: Json) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Json] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += [item for item in each.values() if isinstance(item, dict | list)]
+            elif isinstance(each, list):
+                inner += [item for item in each if isinstance(item, dict | list)]
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def decode_lenient(data: bytes) -> Json:
@@ -104,7 +131,7 @@ def decode_raw(raw: msgspec.Raw) -> Json:
     data = bytes(raw)
     try:
         if len(data) < _DEPTH_FREE_BYTES:
-            return STRICT.decode(data)
+            return _STRICT.decode(data)
     except _ERRORS:
         pass
     try:

@@ -17,7 +17,7 @@ from heron_otel.wire.openai_responses_items import (
     normalise_item,
     tool_definitions,
 )
-from heron_otel.wire.openai_responses_stream import EVENT_DECODER, ResponsesFold
+from heron_otel.wire.openai_responses_stream import EVENT_DECODER, REPETITIONS, ResponsesFold
 from heron_otel.wire.parameters import Parameter, read_parameters, text_member
 
 _PARAMETERS: Mapping[str, Parameter] = {
@@ -53,6 +53,8 @@ _MERGING = MergeRules(
     excluded=(),
     begin=b'"delta"',
     decoder=EVENT_DECODER,
+    # OpenAI writes the type first, without a space.
+    ignored=tuple(b'{"type":"%b"' % kind.encode() for kind in REPETITIONS),
 )
 
 _FINISH_REASONS: Mapping[str, str] = {

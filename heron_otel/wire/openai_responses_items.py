@@ -139,7 +139,8 @@ def _is_server_side(item: dict[str, Json], kind: str) -> bool:
         return item.get("execution") != "client"
     environment = item.get("environment")
     if kind == "shell_call" and isinstance(environment, dict):
-        return environment.get("type") in _HOSTED
+        hosted = environment.get("type")
+        return isinstance(hosted, str) and hosted in _HOSTED
     return not isinstance(item.get("call_id"), str)
 
 

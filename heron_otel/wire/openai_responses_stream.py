@@ -36,7 +36,7 @@ _ENDINGS = {
     "response.cancelled": "cancelled",
 }
 _Any = object  # any JSON value
-_BEGINNINGS = frozenset({"response.created", "response.in_progress", "response.queued"})
+_BEGINNINGS = frozenset({"response.created", "response.queued"})
 _FINAL = frozenset(_ENDINGS.values())
 
 
@@ -107,9 +107,16 @@ _TARGETS = {
     "response.audio.transcript": _Target("message", "transcript"),
 }
 _DELTAS = {f"{name}.delta": target for name, target in _TARGETS.items()}
-_DONES = {f"{name}.done": target for name, target in _TARGETS.items()}
-# Members of ".done" events that repeat the whole text.
-_WHOLE = ("text", "refusal", "arguments", "input", "code")
+# Events that only say again what others say: deltas and ``output_item.done`` bring each text,
+# ``response.created`` brings what is known at the start.
+REPETITIONS = (
+    "response.in_progress",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.reasoning_summary_part.added",
+    "response.reasoning_summary_part.done",
+    *(f"{name}.done" for name in _TARGETS),
+)
 _PART_TYPES = {
     "text": "output_text",
     "refusal": "refusal",
@@ -157,16 +164,11 @@ class ResponsesFold:
         target = _DELTAS.get(kind)
         if target is not None:
             return self._text(target, value, value.get("delta"), at_ns)
-        target = _DONES.get(kind)
-        if target is not None:
-            return self._whole_text(target, value, at_ns)
         match kind:
             case "response.output_item.added":
                 return self._added(value.get("output_index"), value.get("item"))
             case "response.output_item.done":
                 return self._done(value.get("output_index"), value.get("item"), at_ns)
-            case "response.content_part.added" | "response.content_part.done":
-                pass  # the events around these hold the same
             case "response.output_text.annotation.added":
                 item = self._item(value.get("output_index"), "message")
                 if item is not None:
@@ -180,8 +182,10 @@ class ResponsesFold:
             case _ if kind in _BEGINNINGS:
                 self._is_begun = True
                 self._response(value.get("response"), None)
+            case _ if not kind.startswith("response."):
+                return self._untyped(value)
             case _:
-                return not kind.startswith("response.") and self._untyped(value)
+                pass  # a repetition, or a step of a tool of the server
         return False
 
     def end_of_stream(self) -> None:
@@ -201,7 +205,7 @@ class ResponsesFold:
         """Fold a response object that is the whole body, or an error."""
         if value.get("object") == "response" or isinstance(value.get("output"), list):
             status = value.get("status")
-            is_final = status in _FINAL or not isinstance(status, str)
+            is_final = not isinstance(status, str) or status in _FINAL
             is_content = self._response(value, "completed" if is_final else None)
             # A background response that was only accepted holds no answer yet.
             self._is_begun = is_final or bool(self._output)
@@ -309,17 +313,6 @@ class ResponsesFold:
         item.done_at_ns = at_ns
         self._has_content = True
         return True
-
-    def _whole_text(self, target: _Target, value: dict[str, Json], at_ns: int) -> bool:
-        """Fold the whole text of a part that no delta brought."""
-        item = self._items.get(_index(value.get("output_index")))
-        key = (target.slot, _index(value.get(target.index)))
-        if item is not None and (item.is_done or key in item.pieces):
-            return False
-        for member in _WHOLE:
-            if member in value:
-                return self._text(target, value, value[member], at_ns)
-        return False
 
     def _close(self) -> Choice:
         parts: list[Part] = []

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.wire import Usage
 from tests.support.calls import call_of
-from tests.support.exchanges import make_exchange, named_events_of
+from tests.support.exchanges import events_of, make_exchange, named_events_of
 from tests.support.responses import (
     RESPONSES_REQUEST,
     Object,
@@ -184,17 +186,23 @@ def test_reply_streamed_in_one_piece_has_the_time_of_that_piece() -> None:
     assert call.timing.first_token_at_ns == call.timing.started_at_ns + 120_000_000
 
 
-def test_whole_texts_count_where_no_delta_came() -> None:
+@pytest.mark.parametrize("spaced", [False, True])
+def test_repetitions_of_a_text_are_passed_over(spaced: bool) -> None:
     where: Object = {"output_index": 0, "content_index": 0, "item_id": "msg_1"}
-    call = stream(
-        [
-            {"type": "response.output_text.done", **where, "text": TEXT},
-            {"type": "response.output_text.done", **where, "text": TEXT},
-        ],
-        response("completed"),
+    part: Object = {"type": "output_text", "text": "other"}
+    events = [
+        {"type": "response.content_part.added", **where, "part": part},
+        *text_events()[:-1],
+        {"type": "response.output_text.done", **where, "text": "other"},
+        {"type": "response.content_part.done", **where, "part": part},
+    ]
+    payloads = stream_events(events, None)
+    data = [json.dumps(each, separators=None if spaced else (",", ":")) for each in payloads]
+    call = call_of(
+        make_exchange(RESPONSES_REQUEST, events=events_of(data), path="/v1/responses", merge=True)
     )
     assert answered(call).text == TEXT
-    assert len(call.timing.chunk_times_ns) == 1
+    assert len(call.timing.chunk_times_ns) == len(HELLO)
 
 
 def test_close_after_completed_is_a_complete_call() -> None:
