@@ -49,6 +49,7 @@ _SIDE_KINDS = {
     "memory_consolidation": "memory",
     "guardian": "security_monitor",
 }
+_ROOT = "root"
 _SPAWNED = frozenset({"collab_spawn", "thread_spawn"})
 # States of a sub-agent after which it does nothing more, in the results of wait_agent.
 _ENDS = frozenset({"completed", "errored", "shutdown", "interrupted", "not_found"})
@@ -117,11 +118,16 @@ def _auxiliary_kind(view: CallView, ids: CodexIds) -> str | None:
 
 
 def _subagent_name(ids: CodexIds) -> str | None:
+    """Return the kind of a sub-agent; one that a tool call spawned has its name from there.
+
+    Codex names agents by paths; all of them are ``/root`` where it does not tell them apart.
+    """
     if not ids.is_subagent:
         return None
-    if ids.subagent_name is not None or ids.subagent_kind in _SPAWNED:
-        return ids.subagent_name
-    return ids.subagent_kind
+    _, _, name = (ids.subagent_path or "").rpartition("/")
+    if name and name != _ROOT:
+        return name
+    return None if ids.subagent_kind in _SPAWNED else ids.subagent_kind
 
 
 def _says(response: LlmResponse) -> bool:

@@ -37,7 +37,7 @@ class CodexIds(msgspec.Struct, frozen=True, kw_only=True):
     turn_id: str | None
     is_subagent: bool
     subagent_kind: str | None  # review, collab_spawn, compact, ...
-    subagent_name: str | None
+    subagent_path: str | None  # /root, /root/explorer, ...
     thread_source: str | None  # user, subagent, thread_title
     request_kind: str | None  # turn, prewarm, ...
 
@@ -86,7 +86,7 @@ def codex_ids(view: CallView) -> CodexIds | None:
         turn_id=_first(said, "turn_id"),
         is_subagent=is_subagent,
         subagent_kind=kind,
-        subagent_name=_first(said, "agent_name") if is_subagent else None,
+        subagent_path=_first(said, "agent_name") if is_subagent else None,
         thread_source=source,
         request_kind=_first(said, "request_kind"),
     )

@@ -38,6 +38,7 @@ def turn_metadata(turn: str = "turn-1", **members: object) -> Object:
         "installation_id": "made-up",
         "session_id": SESSION,
         "thread_id": SESSION,
+        "agent_name": "/root",
         "turn_id": turn,
         "root_turn_id": turn,
         "request_kind": "turn",

@@ -44,6 +44,7 @@ class ToolUse:
     name: str
     arguments: dict[str, Json] | None
     server_side: bool = False
+    namespace: str | None = None  # OpenAI Responses
 
 
 @dataclass(frozen=True, kw_only=True)

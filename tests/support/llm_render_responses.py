@@ -83,6 +83,7 @@ def _item(index: int, block: Block) -> dict[str, Json]:
                 "action": {"type": "search", **(block.arguments or {})},
             }
         case ToolUse():
+            namespace = {"namespace": block.namespace} if block.namespace else {}
             return {
                 "id": f"fc_{index:04d}",
                 "type": "function_call",
@@ -90,6 +91,7 @@ def _item(index: int, block: Block) -> dict[str, Json]:
                 "arguments": argument_text(block),
                 "call_id": block.id,
                 "name": block.name,
+                **namespace,
             }
         case ServerToolResult():
             raise TypeError(f"no item for {block}")

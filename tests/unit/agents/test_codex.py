@@ -281,6 +281,13 @@ def test_review_is_a_subagent_with_that_name() -> None:
     assert (found.role, found.subagent_name) == (CallRole.SUBAGENT, "review")
 
 
+@pytest.mark.parametrize(("path", "name"), [("/root", None), ("/root/tester", "tester")])
+def test_subagent_has_the_last_word_of_its_path_as_name(path: str, name: str | None) -> None:
+    metadata = child_metadata() | {"agent_name": path}
+    found = codex(asked("Count."), metadata=metadata, fields=headers(metadata))
+    assert (found.role, found.subagent_name) == (CallRole.SUBAGENT, name)
+
+
 def test_subagent_is_nested_under_the_call_that_spawned_it() -> None:
     spawn = function_call(
         "call_spawn1234567890",
@@ -308,6 +315,14 @@ def test_subagent_is_nested_under_the_call_that_spawned_it() -> None:
     assert (nested.id, nested.name, nested.calls) == (CHILD, "explorer", 2)
     assert nested.tool_run == spawned.key
     assert turn.subagents == ("explorer",)
+
+
+@pytest.mark.parametrize("member", ["agent_id", "agent_path"])
+def test_notification_reports_the_end_of_a_subagent(member: str) -> None:
+    said = json.dumps({member: CHILD, "status": {"completed": "42"}})
+    item = asked(f"<subagent_notification>\n{said}\n</subagent_notification>")
+    found = codex(PROMPT, message("Wait."), item)
+    assert [(each.task_id, each.status) for each in found.notifications] == [(CHILD, "completed")]
 
 
 def test_result_of_a_wait_reports_the_end_of_subagents() -> None:
