@@ -7,6 +7,7 @@ import pytest
 
 from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.wire import Usage
+from heron_otel.wire.openai_responses_stream import MAX_ITEMS
 from tests.support.calls import call_of
 from tests.support.exchanges import events_of, make_exchange, named_events_of
 from tests.support.responses import (
@@ -329,3 +330,19 @@ def test_done_marker_of_a_gateway_ends_the_stream() -> None:
         )
     )
     assert call.complete
+
+
+def test_items_past_the_limit_are_left_out() -> None:
+    events = [
+        {
+            "type": "response.output_text.delta",
+            "output_index": index,
+            "content_index": 0,
+            "delta": "x",
+        }
+        for index in range(MAX_ITEMS + 5)
+    ]
+    for merge in (False, True):
+        call = stream(events, merge=merge)
+        assert answered(call).text == "x" * MAX_ITEMS
+        assert len(call.timing.chunk_times_ns) == MAX_ITEMS
