@@ -80,13 +80,13 @@ def decode_members_of(data: bytes, decoder: msgspec.json.Decoder[Json]) -> Json:
 
 def _is_value_too_deep(value: Json) -> bool:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_DEPTH + 1):
         inner: list[Json] = []
         for each in level:
-            if isinstance(each, dict):
-                inner += [item for item in each.values() if isinstance(item, dict | list)]
-            elif isinstance(each, list):
-                inner += [item for item in each if isinstance(item, dict | list)]
+            if type(each) is dict:
+                inner.extend(each.values())
+            elif type(each) is list:
+                inner.extend(each)
         if not inner:
             return False
         level = inner

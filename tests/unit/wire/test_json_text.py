@@ -49,6 +49,9 @@ def test_chosen_members_are_read_and_held_to_the_depth() -> None:
     assert decode_members_of(b'{"a":[1],"b":2}', decoder) == {"a": [1]}
     deep = b"[" * 200 + b"]" * 200
     assert decode_members_of(b'{"a":1,"b":%b}' % deep + pad, decoder) == {"a": 1}
+    inside = b"[" * (MAX_DEPTH - 1) + b"1" + b"]" * (MAX_DEPTH - 1)
+    assert decode_members_of(b'{"a":%b}' % inside + pad, decoder)
+    deep = b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH
     for data in (b'{"a":%b}' % deep + pad, b"{", b'{"a":"\xff"}', b"[]", b"[" * 100_000):
         with pytest.raises(JsonError):
             decode_members_of(data, decoder)
