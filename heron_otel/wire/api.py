@@ -51,6 +51,7 @@ class Choice(msgspec.Struct, kw_only=True):
     tool_calls: list[ToolCall]
     stop_reason: str | None
     content_bytes: int  # UTF-8 bytes of what the model wrote
+    finish_reason: str | None = None  # where ``stop_reason`` alone does not tell it
 
 
 class Answer(msgspec.Struct, kw_only=True):

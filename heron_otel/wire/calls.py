@@ -35,7 +35,11 @@ from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode
 from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
-from heron_otel.wire.providers import provider_of_host, provider_of_response
+from heron_otel.wire.providers import (
+    provider_of_host,
+    provider_of_path,
+    provider_of_response,
+)
 from heron_otel.wire.timing import timing_of
 
 MAX_OPEN_CALLS = 4096
@@ -183,7 +187,7 @@ class WireCalls:
         return _Asked(
             key=call_key(record, request),
             api=api,
-            provider=provider_of_host(found.host, self._providers),
+            provider=provider_of_host(found.host, self._providers) or provider_of_path(found.path),
             request=api.request(members, found.path, self.memory),
         )
 
@@ -250,8 +254,10 @@ class WireCalls:
             self._counters.malformed_events += stream.malformed_events
             return [], None
         value = _body(content, response.flags) if content else None
-        if isinstance(value, dict):
-            fold.event(value, 0)
+        # A stream without event framing is an array of what would be the events.
+        for item in value if isinstance(value, list) else (value,):
+            if isinstance(item, dict):
+                fold.event(item, 0)
         return [], value
 
 
@@ -311,7 +317,8 @@ def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
     if is_failed or any(reasons):
         words = api.finish_reasons
         finish_reasons = [
-            "error" if reason is None else words.get(reason, reason) for reason in reasons
+            choice.finish_reason or ("error" if reason is None else words.get(reason, reason))
+            for choice, reason in zip(choices, reasons, strict=True)
         ]
     first = choices[0]
     return LlmResponse(

@@ -99,8 +99,6 @@ def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) ->
         if "messages" in members and "model" in members:
             return Detection(Verdict.LLM_LIKE, path=path, host=host)
         return _OTHER
-    if "contents" in members:
-        return Detection(Verdict.RECOGNISED, "gemini", "generate_content", path=path, host=host)
     if "model" not in members:
         return _OTHER
     if "input" in members and any(name in members for name in _RESPONSES_MEMBERS):

@@ -40,9 +40,13 @@ RECOGNISED: tuple[Recognised, ...] = (
     Recognised("rerank", "rerank", "/rerank"),
     Recognised("vllm-pooling", "tokenize", "/tokenize"),
     Recognised("vllm-pooling", "detokenize", "/detokenize"),
-    Recognised("gemini", "generate_content", ":generateContent"),
-    Recognised("gemini", "generate_content", ":streamGenerateContent"),
     Recognised("gemini", "count_tokens", ":countTokens"),
+    Recognised("gemini", "count_tokens", ":computeTokens"),
+    Recognised("gemini", "batches", ":batchGenerateContent"),
+    Recognised("gemini", "batches", ":asyncBatchEmbedContent"),
+    Recognised("gemini", "predict", ":predict"),
+    Recognised("gemini", "predict", ":predictLongRunning"),
+    Recognised("gemini", "cached_contents", "/cachedContents"),
     Recognised("gemini", "embeddings", ":embedContent"),
     Recognised("gemini", "embeddings", ":batchEmbedContents"),
     Recognised("vertex-anthropic", "chat", ":rawPredict"),
@@ -65,6 +69,8 @@ _OBJECT = Recognised("", "object", "")
 
 # Words that also end paths of other services: they count only below a model or API path.
 _NEEDS_CONTEXT = {
+    ":predict": "/models/",
+    ":predictLongRunning": "/models/",
     "/converse": "/model/",
     "/converse-stream": "/model/",
     "/invoke": "/model/",

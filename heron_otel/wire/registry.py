@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from heron_otel.wire.anthropic_messages import AnthropicMessages
 from heron_otel.wire.api import WireApi
+from heron_otel.wire.gemini import Gemini
 from heron_otel.wire.openai_chat import OpenAiChat
 
 # The first whose shape matches a body takes it: an API with marks of its own stands before one
@@ -12,4 +13,5 @@ from heron_otel.wire.openai_chat import OpenAiChat
 WIRE_APIS: tuple[WireApi, ...] = (
     AnthropicMessages(),
     OpenAiChat(),
+    Gemini(),
 )

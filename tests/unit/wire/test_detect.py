@@ -26,13 +26,13 @@ GEMINI_REQUEST = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
             "/v1beta/models/gemini-2.5-pro:generateContent",
             GEMINI_REQUEST,
             "gemini",
-            Verdict.RECOGNISED,
+            Verdict.CALL,
         ),
         (
             "/v1/models/gemini-2.5-pro:streamGenerateContent?alt=sse",
             GEMINI_REQUEST,
             "gemini",
-            Verdict.RECOGNISED,
+            Verdict.CALL,
         ),
     ],
 )
