@@ -33,7 +33,7 @@ from heron_otel.wire.detect import Detection, Verdict, detect
 from heron_otel.wire.errors import error_of_end, error_of_status
 from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
-from heron_otel.wire.json_text import close_truncated, decode
+from heron_otel.wire.json_text import close_truncated, decode, decode_lines
 from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
 from heron_otel.wire.providers import (
     provider_of_host,
@@ -254,7 +254,7 @@ class WireCalls:
             self._counters.malformed_events += stream.malformed_events
             return [], None
         value = _body(content, response.flags) if content else None
-        # A stream without event framing is an array of what would be the events.
+        # Streams without event framing are an array or lines of what would be the events.
         for item in value if isinstance(value, list) else (value,):
             if isinstance(item, dict):
                 fold.event(item, 0)
@@ -266,6 +266,9 @@ def _body(content: bytes, flags: int) -> Json:
     try:
         return decode(content)
     except JsonError:
+        values = decode_lines(content)
+        if values:
+            return values
         if not flags:
             return None
     try:

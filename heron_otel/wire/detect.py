@@ -10,8 +10,8 @@ from heron_otel.errors import JsonError
 from heron_otel.records.http import BodyFlag, HttpRequest, field_value
 from heron_otel.wire.api import Members, WireApi
 from heron_otel.wire.json_text import close_truncated, decode_members
-from heron_otel.wire.recognised import recognise
-from heron_otel.wire.registry import WIRE_APIS
+from heron_otel.wire.recognised import Recognised, recognise
+from heron_otel.wire.registry import CONFIRMED_APIS, WIRE_APIS
 
 _CUT = int(
     BodyFlag.TRUNCATED
@@ -72,9 +72,7 @@ def detect(request: HttpRequest) -> Detection:
         if known is not None and is_anthropic and known.operation == "chat":
             api = _ANTHROPIC
         elif known is not None:
-            return Detection(
-                Verdict.RECOGNISED, known.api or None, known.operation, path=path, host=host
-            )
+            return _confirm(known, request, path, host)
     elif is_anthropic:
         api = _ANTHROPIC
     if api is not None:
@@ -85,6 +83,16 @@ def detect(request: HttpRequest) -> Detection:
     if members is None:
         return _OTHER
     return _detect_shape(members, path, host, is_anthropic)
+
+
+def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> Detection:
+    """Return the call that path and body name together, else the recognised operation."""
+    for api in CONFIRMED_APIS:
+        if path.endswith(api.path_suffixes):
+            members = _members(request)
+            if members is not None and api.matches(members):
+                return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
+    return Detection(Verdict.RECOGNISED, known.api or None, known.operation, path=path, host=host)
 
 
 def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) -> Detection:

@@ -96,6 +96,27 @@ def decode(data: bytes) -> Json:
         return scrub(decode_lenient(data))
 
 
+def decode_lines(data: bytes) -> list[Json]:
+    """Return the values of JSON lines; empty unless the first two lines are objects.
+
+    A last line that was cut is closed.
+    """
+    values: list[Json] = []
+    lines = data.split(b"\n")
+    for line in lines:
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            value = decode(text if line is not lines[-1] else close_truncated(text))
+        except JsonError:
+            value = None
+        if len(values) < 2 and not isinstance(value, dict):
+            return []
+        values.append(value)
+    return values if len(values) > 1 else []
+
+
 def decode_raw(raw: msgspec.Raw) -> Json:
     """Return the value of ``raw``, or None when it gives none."""
     data = bytes(raw)

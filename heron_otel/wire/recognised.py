@@ -36,6 +36,7 @@ RECOGNISED: tuple[Recognised, ...] = (
     Recognised("openai-images", "images", "/images/generations"),
     Recognised("openai-images", "images", "/images/edits"),
     Recognised("openai-images", "images", "/images/variations"),
+    Recognised("openai-files", "files", "/v1/files"),
     Recognised("openai-batches", "batches", "/v1/batches"),
     Recognised("rerank", "rerank", "/rerank"),
     Recognised("vllm-pooling", "tokenize", "/tokenize"),

@@ -133,7 +133,7 @@ def test_counting_and_batches_are_no_chat(path: str, operation: str) -> None:
         ("/v1/completions", "openai-completions/text_completion"),
         ("/v1beta/models/gemini-2.5-pro:countTokens", "gemini/count_tokens"),
         ("/model/anthropic.claude-3/invoke", "bedrock-invoke/chat"),
-        ("/api/chat", "ollama/chat"),
+        ("/v2/chat", "cohere/chat"),
     ],
 )
 def test_other_operations_are_never_a_chat_call(path: str, operation: str) -> None:

@@ -26,6 +26,9 @@ from tests.support.gemini_calls import (
 VERTEX = (
     "/v1/projects/acme/locations/europe-west4/publishers/google/models/gemini-3-pro:generateContent"
 )
+VERTEX_HOST = "europe-west4-aiplatform.googleapis.com"
+ASSIST_HOST = "cloudcode-pa.googleapis.com"
+TUNED = "/team/v1beta/tunedModels/mine-7:generateContent"
 ASSIST = "/v1internal:streamGenerateContent?alt=sse"
 ASSIST_REQUEST = {
     "model": "gemini-3-pro",
@@ -45,29 +48,31 @@ def message(*parts: object, role: str = "user") -> tuple[Message, ...]:
 
 @pytest.mark.case(48)
 @pytest.mark.parametrize(
-    ("path", "host", "body", "model", "provider", "stream"),
+    ("path", "host", "body", "expected"),
     [
-        (WHOLE, HOST, GEMINI_REQUEST, MODEL, "gcp.gemini", False),
-        (STREAM, HOST, GEMINI_REQUEST, MODEL, "gcp.gemini", True),
-        (ARRAY, "llm.internal:8080", GEMINI_REQUEST, MODEL, "gcp.gemini", True),
-        ("/v1/models/g:generateContent", HOST, GEMINI_REQUEST, "g", "gcp.gemini", False),
-        (VERTEX, "europe-west4-aiplatform.googleapis.com", GEMINI_REQUEST, "gemini-3-pro",
-         "gcp.vertex_ai", False),
-        (VERTEX, "gateway", GEMINI_REQUEST, "gemini-3-pro", "gcp.vertex_ai", False),
-        (ASSIST, "cloudcode-pa.googleapis.com", ASSIST_REQUEST, "gemini-3-pro", "gcp.gen_ai", True),
-        (ASSIST, "gateway", ASSIST_REQUEST, "gemini-3-pro", "gcp.gen_ai", True),
-        ("/team/v1beta/tunedModels/mine-7:generateContent", HOST, GEMINI_REQUEST,
-         "tunedModels/mine-7", "gcp.gemini", False),
-        ("/google/models%2Fg-1:generateContent", "gateway", GEMINI_REQUEST, "g-1",
-         "gcp.gen_ai", False),
+        (WHOLE, HOST, GEMINI_REQUEST, (MODEL, "gcp.gemini", False)),
+        (STREAM, HOST, GEMINI_REQUEST, (MODEL, "gcp.gemini", True)),
+        (ARRAY, "llm.internal:8080", GEMINI_REQUEST, (MODEL, "gcp.gemini", True)),
+        ("/v1/models/g:generateContent", HOST, GEMINI_REQUEST, ("g", "gcp.gemini", False)),
+        (VERTEX, VERTEX_HOST, GEMINI_REQUEST, ("gemini-3-pro", "gcp.vertex_ai", False)),
+        (VERTEX, "gateway", GEMINI_REQUEST, ("gemini-3-pro", "gcp.vertex_ai", False)),
+        (ASSIST, ASSIST_HOST, ASSIST_REQUEST, ("gemini-3-pro", "gcp.gen_ai", True)),
+        (ASSIST, "gateway", ASSIST_REQUEST, ("gemini-3-pro", "gcp.gen_ai", True)),
+        (TUNED, HOST, GEMINI_REQUEST, ("tunedModels/mine-7", "gcp.gemini", False)),
+        (
+            "/google/models%2Fg-1:generateContent",
+            "gateway",
+            GEMINI_REQUEST,
+            ("g-1", "gcp.gen_ai", False),
+        ),
     ],
-)  # fmt: skip
+)
 def test_path_names_model_provider_and_stream(
-    path: str, host: str, body: object, model: str, provider: str, stream: bool
+    path: str, host: str, body: object, expected: tuple[str, str, bool]
 ) -> None:
     call = asked(body, path, host)
     assert (call.wire_api, call.operation) == ("gemini", "generate_content")
-    assert (call.request.model, call.provider, call.request.stream) == (model, provider, stream)
+    assert (call.request.model, call.provider, call.request.stream) == expected
     assert [item.json for item in call.request.messages] == [
         b'{"role":"user","parts":[{"type":"text","content":"Hello."}]}'
     ]
