@@ -167,7 +167,7 @@ class Asked:
 
     @property
     def wire_api(self) -> str | None:
-        """Return ``openai-chat``, ``anthropic-messages`` or None."""
+        """Return the name of the wire API, or None."""
         return wire_api_of(self.method, self.path)
 
 
@@ -178,6 +178,12 @@ def wire_api_of(method: str, path: str) -> str | None:
         return None
     if path.endswith("/chat/completions"):
         return "openai-chat"
+    if path.endswith((":generateContent", ":streamGenerateContent")):
+        return "gemini"
+    if path.endswith(("/api/chat", "/api/generate")):
+        return "ollama"
+    if path.endswith("/v1/completions"):
+        return "openai-completions"
     return "anthropic-messages" if path.endswith("/v1/messages") else None
 
 
