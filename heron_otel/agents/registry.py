@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from heron_otel.agents.claude_code import ClaudeCode
+from heron_otel.agents.gemini_cli import GeminiCli
 from heron_otel.agents.generic import Generic
 from heron_otel.agents.profile import Profile
 
 PROFILES: tuple[Profile, ...] = (
     ClaudeCode(),
+    GeminiCli(),
     Generic(),
 )

@@ -35,7 +35,9 @@ NAMES = st.sampled_from(
 )
 METADATA = st.dictionaries(NAMES, JSON | st.dictionaries(NAMES, JSON, max_size=2), max_size=3)
 HEADERS = st.dictionaries(
-    st.sampled_from([*CLAUDE, "x-claude-code-agent-id", "x-session-id"]), WORDS, max_size=3
+    st.sampled_from([*CLAUDE, "x-claude-code-agent-id", "x-session-id"]),
+    WORDS | st.just("GeminiCLI-tui/0.61.0/m (linux)"),
+    max_size=3,
 )
 PARAMETERS = st.dictionaries(st.sampled_from(["max_tokens", "stop_sequences"]), JSON, max_size=2)
 
