@@ -22,6 +22,20 @@ SIGNATURE = "signature"
 _SNAKE = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _TEXT_KINDS = ("text", "reasoning")
 _MODALITIES = ("image", "video", "audio")
+_CONVENTION_TYPES = frozenset(
+    {
+        "text",
+        "reasoning",
+        "tool_call",
+        "tool_call_response",
+        "server_tool_call",
+        "server_tool_call_response",
+        "blob",
+        "file",
+        "uri",
+        "compaction",
+    }
+)
 # Members of a part that say something about its content.
 _BESIDE = frozenset(
     {
@@ -169,9 +183,14 @@ def _bare_part(item: dict[str, Json]) -> Part:
 
 
 def _unknown_part(item: dict[str, Json]) -> Part:
-    """Return a part of a kind that the conventions do not know, members unchanged."""
+    """Return a part of a kind that the conventions do not know, members unchanged.
+
+    Its type is the name of its first member, unless the conventions have that word for parts of
+    another shape.
+    """
     names = [name for name in item if name not in _BESIDE and name != "type"]
-    part: Part = {"type": snake_case(names[0]) if names else "unknown"}
+    is_free = bool(names) and snake_case(names[0]) not in _CONVENTION_TYPES
+    part: Part = {"type": snake_case(names[0]) if is_free else "unknown"}
     part.update(
         (name, member)
         for name, member in item.items()

@@ -8,8 +8,9 @@ import msgspec
 from heron_otel.records.wire import Json, ToolCall
 from heron_otel.wire.api import Answer, Choice
 from heron_otel.wire.errors import error_of_value
+from heron_otel.wire.gemini_arguments import add_partial
 from heron_otel.wire.gemini_parts import SIGNATURE, function_call, part_of, pick
-from heron_otel.wire.json_text import join_text
+from heron_otel.wire.json_text import encode, join_text
 from heron_otel.wire.messages import Part
 from heron_otel.wire.openai_messages import tool_call_part
 from heron_otel.wire.usage import gemini_usage, merge_last
@@ -29,6 +30,7 @@ class _Piece(msgspec.Struct):
     part: Part
     texts: list[str] | None = None  # set for text and reasoning
     call: ToolCall | None = None
+    partial: dict[str, Json] | None = None  # arguments of ``call`` that come in pieces
 
 
 class _Candidate(msgspec.Struct):
@@ -177,12 +179,37 @@ def _fold_part(candidate: _Candidate, item: dict[str, Json], at_ns: int) -> bool
         return bool(text)
     body = item.get("functionCall")
     if isinstance(body, dict):
+        if last is not None and last.partial is not None and not body.get("name"):
+            return _fold_partial(last, body, at_ns)
         call = function_call(body, at_ns or None)
         part = tool_call_part(call)
         if item.get("thoughtSignature") is not None:
             part[SIGNATURE] = item["thoughtSignature"]
-        return _keep(pieces, _Piece(part=part, call=call))
+        piece = _Piece(part=part, call=call)
+        if body.get("willContinue") is True or "partialArgs" in body:
+            piece.partial = {}
+            _fold_partial(piece, body, at_ns)
+        return _keep(pieces, piece)
     return _keep(pieces, _Piece(part=part_of(item)))
+
+
+def _fold_partial(piece: _Piece, body: dict[str, Json], at_ns: int) -> bool:
+    """Fold a piece of the arguments of a call; the last one may be empty."""
+    call, arguments = piece.call, piece.partial
+    if call is None or arguments is None:
+        return False
+    is_content = False
+    partials = body.get("partialArgs")
+    for partial in partials if isinstance(partials, list) else ():
+        if isinstance(partial, dict) and add_partial(arguments, partial):
+            is_content = True
+    piece.call = msgspec.structs.replace(call, completed_at_ns=at_ns or None)
+    return is_content
+
+
+def _whole_call(call: ToolCall, arguments: dict[str, Json]) -> ToolCall:
+    size = len(encode(arguments)) if arguments else 0
+    return msgspec.structs.replace(call, arguments=arguments, arguments_bytes=size)
 
 
 def _keep(pieces: list[_Piece], piece: _Piece) -> bool:
@@ -209,8 +236,12 @@ def _close(candidate: _Candidate) -> Choice:
                 texts.append(text)
                 cited = part
         elif piece.call is not None:
-            calls.append(piece.call)
-            written += piece.call.arguments_bytes
+            call = piece.call
+            if piece.partial is not None:
+                call = _whole_call(call, piece.partial)
+                part = {**part, "arguments": call.arguments}
+            calls.append(call)
+            written += call.arguments_bytes
         parts.append(part)
     if cited is not None and candidate.citations:
         cited["citations"] = candidate.citations

@@ -252,6 +252,15 @@ def test_parts_have_the_form_of_the_conventions() -> None:
     )
 
 
+def test_unknown_parts_never_look_like_known_ones() -> None:
+    (made,) = message({"text": None}, {"toolCall": {"id": "s"}}, {"thought": True}, role="model")
+    assert made.parts == (
+        {"type": "unknown", "text": None},
+        {"type": "unknown", "toolCall": {"id": "s"}},
+        {"type": "unknown", "thought": True},
+    )
+
+
 def test_calls_thoughts_and_code_of_the_model() -> None:
     (made,) = message(
         {"text": "Hm", "thought": True},

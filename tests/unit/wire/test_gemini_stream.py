@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heron_otel.records.http import BodyFlag, ExchangeEnd
-from heron_otel.records.wire import LlmCall, LlmResponse, Usage
+from heron_otel.records.wire import Json, LlmCall, LlmResponse, Usage
+from heron_otel.wire.gemini_arguments import add_partial
 from heron_otel.wire.usage import gemini_usage
 from tests.support.calls import call_of
 from tests.support.exchanges import START_NS, events_of
@@ -82,6 +83,57 @@ def test_stop_with_a_function_call_is_a_tool_call_finish(whole: bool) -> None:
 def test_function_call_closes_with_its_event() -> None:
     response = answer(*words("x"), chunk(CALL, finish="STOP"))
     assert response.tool_calls[0].completed_at_ns == START_NS + 110 * MS
+
+
+def test_arguments_in_pieces_are_one_call() -> None:
+    def piece(path: str, more: bool = True, **value: object) -> dict[str, object]:
+        partial = {"jsonPath": path, "willContinue": more, **value}
+        return chunk({"functionCall": {"partialArgs": [partial], "willContinue": True}})
+
+    call = streamed(
+        chunk({"functionCall": {"name": "f", "id": "c1", "willContinue": True}}),
+        piece("$.city", stringValue="New "),
+        piece("$.city", more=False, stringValue="York"),
+        piece("$.days[0]", numberValue=1),
+        piece("$['days'][1]", numberValue=2),
+        piece("$.where.exact", boolValue=True),
+        piece("$.none", nullValue="NULL_VALUE"),
+        piece("$..odd[?(@.x)]", stringValue="kept"),
+        chunk({"functionCall": {}}),
+        chunk({"functionCall": {"name": "g", "args": {"a": 1}}}, finish="STOP"),
+    )
+    assert call.response is not None
+    first, second = call.response.tool_calls
+    assert (first.id, first.name, second.name) == ("c1", "f", "g")
+    assert first.arguments == {
+        "city": "New York",
+        "days": [1, 2],
+        "where": {"exact": True},
+        "none": None,
+        "$..odd[?(@.x)]": "kept",
+    }
+    assert first.arguments_bytes == len(json.dumps(first.arguments, separators=(",", ":")))
+    assert first.completed_at_ns == START_NS + 180 * MS
+    assert call.response.messages[0].parts[0]["arguments"] == first.arguments
+    assert len(call.timing.chunk_times_ns) == 9
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("$" + ".a" * 5000, {"$" + ".a" * 5000: "x"}),
+        ("$.t.u", {"t": "y", "$.t.u": "x"}),
+        ("$[0]", {"$[0]": "x"}),
+        ("$.t[7]", {"t": "y", "$.t[7]": "x"}),
+        ("$.l[7]", {"l": [], "$.l[7]": "x"}),
+        ("", {"": "x"}),
+    ],
+)
+def test_paths_that_cannot_be_followed_are_names(path: str, expected: dict[str, object]) -> None:
+    arguments: dict[str, Json] = {"t": "y"} if "t" in expected else {}
+    assert add_partial(arguments, {"jsonPath": path, "stringValue": "x"})
+    assert arguments == expected
+    assert not add_partial({}, {"jsonPath": "$.a"})
 
 
 @pytest.mark.case(77)
@@ -328,6 +380,9 @@ PIECES = st.sampled_from(
         {"functionCall": {"name": "f", "args": {"text": "q", "n": 1}}},
         {"functionCall": {"name": "f", "args": {"text": "r", "n": 2}}},
         {"inlineData": {"mimeType": "a/b", "data": "x"}},
+        {"functionCall": {"name": "p", "willContinue": True}},
+        {"functionCall": {"partialArgs": [{"jsonPath": "$.t", "stringValue": "x"}]}},
+        {"functionCall": {"partialArgs": [{"jsonPath": "$.t", "stringValue": "yz"}]}},
     ]
 )
 CHUNKS = st.builds(
