@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heron_otel.errors import JsonError
+from heron_otel.records.wire import Json
 from heron_otel.wire.json_text import (
     MAX_DEPTH,
     close_truncated,
     decode,
     decode_items,
+    decode_lines,
     decode_members,
     encode,
     is_too_deep,
@@ -165,3 +167,20 @@ def test_cut_text_is_joined_again(text: str, cut: int) -> None:
 def test_lone_surrogates_are_replaced() -> None:
     assert scrub_text("a\ud800b\udfffc") == "a\ufffdb\ufffdc"
     assert encode({"a": "\ud800"}) == '{"a":"\ufffd"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [
+        (b'{"a":1}\n{"b":2}\n', [{"a": 1}, {"b": 2}]),
+        (b'{"a":1}\r\n\r\n{"b":2}', [{"a": 1}, {"b": 2}]),
+        (b'{"a":1}\n{"b":2}\n{"c":"cu', [{"a": 1}, {"b": 2}, {"c": "cu"}]),
+        (b'{"a":1}\n{"b":2}\nnoise\n{"c":3}', [{"a": 1}, {"b": 2}, None, {"c": 3}]),
+        (b'{"a":1}', []),
+        (b'{\n"a":1\n}', []),
+        (b"1\n2", []),
+        (b"", []),
+    ],
+)
+def test_json_lines_are_told_by_their_first_two(data: bytes, values: list[Json]) -> None:
+    assert decode_lines(data) == values
