@@ -71,10 +71,10 @@ FLOORS = (
         "crossings into Python",
         "core",
         "agent",
-        lambda r: r["crossings"] / (r["bytes"] / 2**20),
+        lambda r: r["crossings"] / r["batches"],
         1,
-        False,
-        "per MiB read",
+        at_least=False,
+        unit="a batch",
     ),
 )
 

@@ -11,10 +11,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +22,7 @@ import msgspec
 from heron_otel.http.exchanges import HttpDecoder
 from heron_otel.native import CaptureReader, Core
 from heron_otel.pipeline.analysis import Analysis
+from heron_otel.pipeline.garbage import tune_garbage_collector
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.wire import LlmCall
 from heron_otel.telemetry.json_lines import json_line
@@ -120,18 +119,29 @@ class Counted:
                     os.write(self._sink, json_line(span))
 
 
+def peak_mb() -> float:
+    """Return the highest resident memory of this program, in MiB.
+
+    ``ru_maxrss`` would also count the process that started it.
+    """
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 def main() -> None:
     """Measure and print."""
     stage, path = sys.argv[1:]
-    gc.freeze()
+    tune_garbage_collector()
     core = Core()
     counted = Counted(stage, os.open(os.devnull, os.O_WRONLY))
-    crossings = 0
+    crossings = batches = 0
     with open(path, "rb", buffering=0) as file:
         reader = CaptureReader(file.fileno(), path, core)
         started = time.process_time()
         while (batch := reader.read_batch()) is not None:
             crossings += 1
+            batches += bool(batch)
             counted.take(batch, core.now_ns)
         core.finish()
         counted.take(core.take_batch(), core.now_ns)
@@ -147,7 +157,8 @@ def main() -> None:
                 "exchanges": counters["exchanges"],
                 "calls": counted.calls,
                 "crossings": crossings,
-                "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "batches": batches,
+                "rss_mb": peak_mb(),
             }
         )
     )

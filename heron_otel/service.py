@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -72,7 +74,15 @@ class Service:
         }
         routes = [self._route(*pipeline) for pipeline in config.service.pipelines.items()]
         self._hub = Hub(routes, on_failure=self._stage_failed, on_unreadable=self._unreadable)
-        self._worker = Worker(ANALYSIS, self._hub.run, health, clock_s=time.monotonic)
+        # The batch that made the analysis fail is gone; the next one deserves its chance.
+        self._worker = Worker(
+            ANALYSIS,
+            self._hub.run,
+            health,
+            clock_s=time.monotonic,
+            max_restarts=sys.maxsize,
+            max_pause_s=1.0,
+        )
         self._metrics: _Metrics | None = None
 
     @property
@@ -118,9 +128,14 @@ class Service:
         Returns what could not be delivered in ``drain_timeout_s``, for each exporter. Never raises.
         """
         deadline = time.monotonic() + drain_timeout_s
+        # Receivers wait for the analysis, which may wait for an exporter; not for ever.
+        give_up = threading.Timer(drain_timeout_s, self._hub.discard)
+        give_up.daemon = True
+        give_up.start()
         for name, receiver in self._receivers.items():
             self._health.report(f"receivers/{name}", Status.STOPPING)
             receiver.stop()
+        give_up.cancel()
         if not self._worker.stop(max(0.0, deadline - time.monotonic())):
             log.error("analysis did not end in time")
         else:
@@ -130,13 +145,6 @@ class Service:
             left = sender.drain(max(0.0, deadline - time.monotonic()))
             if left:
                 leftovers.append(Leftover(name, left))
-                log.error(
-                    "spans not delivered",
-                    exporter=name,
-                    spans=left.spans,
-                    batches=left.batches,
-                    error=left.error,
-                )
         if self._metrics is not None:
             self._metrics.shutdown()
         for sender in self._senders.values():
@@ -156,17 +164,26 @@ class Service:
         return self._receivers[source].progress()
 
     def lost_spans(self) -> dict[str, int]:
-        """Return how many spans each exporter refused or gave up; none: it is left out."""
+        """Return how many spans each exporter refused or gave up; none: it is left out.
+
+        What ``stop`` returns as left over is not among them.
+        """
         lost: dict[str, int] = {}
         for name, sender in self._senders.items():
             count = sum(
                 value
                 for key, value in flat(sender.counters()).items()
-                if key.startswith("dropped_spans")
+                if key.startswith("dropped_spans") and not key.endswith(".closed")
             )
             if count:
                 lost[name] = count
         return lost
+
+    def failures(self) -> int:
+        """Return how many records and batches the analysis failed on; what they held is lost."""
+        stages = sum(v for k, v in self._hub.counters().items() if k.endswith(".failures"))
+        worker = self._health.snapshot().get(ANALYSIS)
+        return stages + (worker.failures if worker is not None else 0)
 
     @property
     def span_times(self) -> tuple[int, int] | None:

@@ -271,7 +271,7 @@ def _call_row(span: Span, messages: _Messages | None) -> Row:
         take.count(semconv.SERVER_PORT, limit=_UINT16),
         take.count(semconv.HERON_CAPTURE_LOST_BYTES) or 0,
         take.flag(semconv.HERON_CAPTURE_TRUNCATED),
-        take.flag(semconv.HERON_CAPTURE_INCOMPLETE),
+        take.flag(semconv.HERON_CALL_INCOMPLETE),
         take.flag(semconv.HERON_CALL_LATE),
         system,
         tools,

@@ -84,15 +84,6 @@ class OtlpConfig:
 
     def problems(self) -> Iterator[Problem]:
         """Yield settings that cannot work."""
-        problem = _endpoint_problem(self.endpoint)
-        if problem is not None:
-            yield Problem("endpoint", problem)
-            return
-        target = Target.of(self)
-        if self.tls.insecure_skip_verify and target.protocol is OtlpProtocol.GRPC:
-            yield Problem("tls.insecure_skip_verify", "works with protocol http/protobuf only")
-        if self.tls.insecure and target.scheme in ("https", "grpcs"):
-            yield Problem("tls.insecure", f"contradicts the endpoint {self.endpoint}")
         for name, value in self.headers.items():
             if not _FIELD_NAME.match(name):
                 yield Problem(f"headers.{name}", "is not a header field name")
@@ -104,6 +95,15 @@ class OtlpConfig:
             yield Problem(
                 "max_request_size", f"must be from 64KiB to 1GiB, got {self.max_request_size}"
             )
+        problem = _endpoint_problem(self.endpoint)
+        if problem is not None:
+            yield Problem("endpoint", problem)
+            return
+        target = Target.of(self)
+        if self.tls.insecure_skip_verify and target.protocol is OtlpProtocol.GRPC:
+            yield Problem("tls.insecure_skip_verify", "works with protocol http/protobuf only")
+        if self.tls.insecure and target.scheme in ("https", "grpcs"):
+            yield Problem("tls.insecure", f"contradicts the endpoint {self.endpoint}")
 
 
 @dataclass(frozen=True, slots=True)

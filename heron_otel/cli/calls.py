@@ -19,7 +19,7 @@ from heron_otel.cli.subparsers import Subparsers
 from heron_otel.cli.terminal import compact, moment, number, plain, safe, seconds, short, word
 from heron_otel.errors import StoreError, UsageError
 from heron_otel.records.wire import Json
-from heron_otel.store.queries import Record, StoreQueries
+from heron_otel.store.queries import ROLES, Record, StoreQueries
 
 
 def _result(row: Record) -> str:
@@ -69,7 +69,8 @@ def add_parser(commands: Subparsers) -> None:
         "calls",
         help_text="list LLM calls in the store, or show the messages of one",
         epilog=EPILOG,
-        status="role: main, subagent or auxiliary",
+        statuses=ROLES,
+        status_help="role: ",
         extra=("turn",),
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="show this call and its messages")
@@ -79,8 +80,8 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """List calls or show one; return the exit status."""
-    call_id = namespace.id or namespace.messages
-    if namespace.id and namespace.messages and namespace.id != namespace.messages:
+    call_id = namespace.messages if namespace.id is None else namespace.id
+    if namespace.messages not in (None, call_id):
         raise UsageError("calls takes one ID, not another one in --messages")
     return run_list(namespace, LISTING) if call_id is None else _show(namespace, call_id)
 

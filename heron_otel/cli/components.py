@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; a component that cannot be loaded is named and does not fail the rest."""
     listed = _describe(Registry())
     if options.format == "json":
-        print(json.dumps({"version": __version__, **listed}, ensure_ascii=False, indent=2))
+        print(json.dumps({"version": __version__, **listed}, indent=2))
         return 0
     for kind, components in listed.items():
         if not components:
@@ -59,7 +59,12 @@ def _describe(registry: Registry) -> dict[str, list[Component]]:
                 found[kind].append({"type": name, "error": str(error)})
                 continue
             rows = [
-                {"name": s.name, "type": s.type, "default": s.default, "meaning": s.meaning}
+                {
+                    "name": s.name,
+                    "type": s.type,
+                    "default": s.default,
+                    "meaning": s.meaning.replace("``", ""),
+                }
                 for s in settings(factory.config)
             ]
             found[kind].append(

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heron_otel.cli.capture_options import add_capture_options, capture_receiver, spans_config
+from heron_otel.pipeline.garbage import tune_garbage_collector
 from heron_otel.pipeline.hub import Hub, Route
 from heron_otel.pipeline.processors import TurnsConfig
 from heron_otel.records.telemetry import TelemetryBatch
@@ -18,9 +18,6 @@ from heron_otel.telemetry.json_lines import json_lines
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
 
-# Records are acyclic and live for one batch, so the collector finds nothing in them; the default
-# threshold of 700 makes it look at every batch anyway.
-GC_THRESHOLD = 50_000
 # Memos of parsed and of redacted messages, each: with 32 MiB the agent profile of benchmarks/ takes
 # 45 MB more and a tenth less time.
 MEMORY_BYTES = 8 << 20
@@ -59,9 +56,7 @@ def run(options: argparse.Namespace) -> int:
         on_unreadable=lambda source, error: print(f"heron-otel: {error}", file=sys.stderr),
         memory_bytes=MEMORY_BYTES,
     )
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    tune_garbage_collector()
     receiver.start(hub)
     try:
         hub.run()

@@ -13,6 +13,8 @@ import msgspec
 
 from heron_otel.cli import host
 from heron_otel.cli.host import Check, Level
+from heron_otel.cli.terminal import console, plain, write_utf8
+from heron_otel.errors import StoreError
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     checks = list(_checks(options.data_dir))
     if options.format == "json":
         for check in checks:
-            sys.stdout.write(msgspec.json.encode(check).decode() + "\n")
+            write_utf8(msgspec.json.encode(check).decode() + "\n")
     else:
         _print_table(checks)
     return 1 if any(check.level is Level.FAIL for check in checks) else 0
@@ -71,30 +73,29 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
         found, level = "its process runs and does not answer", Level.FAIL
         advice = f"see {directory.log_path}"
     else:
-        state = "has data" if directory.has_data() else "is empty"
-        found, level, advice = f"{state}; its process starts when needed", Level.OK, ""
+        try:
+            state = "has data" if directory.has_data() else "is empty"
+            found, level, advice = f"{state}; its process starts when needed", Level.OK, ""
+        except StoreError as error:
+            found, level, advice = str(error), Level.FAIL, "choose another one with --data-dir"
     yield Check(area="store", name="store", level=level, found=found, advice=advice)
 
 
 def _print_table(checks: list[Check]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=True)
     for column in ("", "area", "check", "found", "what to do"):
         table.add_column(column, overflow="fold")
     for check in checks:
-        colour = COLOURS[check.level]
         table.add_row(
-            f"[{colour}]{check.level.value}[/{colour}]",
-            check.area,
-            check.name,
-            check.found.replace("[", "\\["),
-            check.advice.replace("[", "\\["),
+            Text(check.level.value, COLOURS[check.level]),
+            *(Text(plain(text)) for text in (check.area, check.name, check.found, check.advice)),
         )
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    screen = console()
+    if not sys.stdout.isatty():
+        screen.width = 200
+    screen.print(table)
     counts = {level: sum(check.level is level for check in checks) for level in Level}
-    console.print(f"{counts[Level.OK]} ok, {counts[Level.WARN]} warn, {counts[Level.FAIL]} fail")
+    screen.print(f"{counts[Level.OK]} ok, {counts[Level.WARN]} warn, {counts[Level.FAIL]} fail")

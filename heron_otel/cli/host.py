@@ -234,7 +234,7 @@ def disk_checks(
 ) -> Iterator[Check]:
     """Yield whether the data directory can be written and has room."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
         state = "exists" if existing == folder else "is made on first use"
@@ -244,7 +244,7 @@ def disk_checks(
             area="store",
             name="data directory",
             level=Level.FAIL,
-            found=f"{folder}: {existing} is not a directory that can be written",
+            found=f"{existing} is not a directory that can be written",
             advice="choose another one with --data-dir",
         )
         return

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from heron_otel.cli.subparsers import Subparsers
-from heron_otel.cli.terminal import console, plain
+from heron_otel.cli.terminal import console, plain, write_utf8
 from heron_otel.config.units import parse_duration
 from heron_otel.errors import UsageError
 from heron_otel.store.client import connect
@@ -29,6 +30,8 @@ from heron_otel.store.queries import Filters, Record, StoreQueries
 _DAYS = re.compile(r"(\d+)d\Z")
 _DAY_S = 86_400
 _MAX_ROWS = 1_000_000
+_FIXED_WIDTH = 24  # columns; longer captured text must not push the others away
+_LAST_NS = 2**63 - 1  # the store counts in signed 64 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +59,13 @@ def add_list_parser(
     *,
     help_text: str,
     epilog: str,
-    status: str | None,
+    statuses: Sequence[str] = (),
+    status_help: str = "",
     extra: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
     """Add the subcommand ``name`` with the filters that all lists have.
 
-    ``status`` says what ``--status`` takes, None leaves it out; ``extra`` are further filters
+    ``statuses`` are what ``--status`` takes, none leaves it out; ``extra`` are further filters
     out of ``turn`` and ``tool``.
     """
     parser = commands.add_parser(
@@ -80,8 +84,11 @@ def add_list_parser(
     else:
         parser.add_argument("--model", metavar="NAME", help="asked for or answered by this model")
     parser.add_argument("--agent", metavar="NAME", help="of one agent, such as claude-cli")
-    if status is not None:
-        parser.add_argument("--status", metavar="WORD", help=status)
+    if statuses:
+        known = f"{', '.join(statuses[:-1])} or {statuses[-1]}"
+        parser.add_argument(
+            "--status", choices=statuses, metavar="WORD", help=f"{status_help}{known}"
+        )
     parser.add_argument("--errors", action="store_true", help="only with errors")
     parser.add_argument(
         "--since", metavar="WHEN", help="started at or after: 10m, 2h, 3d ago, or 2026-01-31T12:00Z"
@@ -98,7 +105,8 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help=f"data directory of the store ({default_data_dir()})",
+        help="data directory of the store (default: $HERON_OTEL_DATA_DIR or a standard place, see "
+        "heron-otel doctor)",
     )
 
 
@@ -179,7 +187,7 @@ def _moment(text: str | None, option: str, now_ns: int) -> int | None:
     days = _DAYS.match(text)
     ago = float(days[1]) * _DAY_S if days else parse_duration(text)
     if ago is not None:
-        return max(0, now_ns - round(ago * 1e9))
+        return min(max(0, now_ns - round(ago * 1e9)), _LAST_NS)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -189,13 +197,13 @@ def _moment(text: str | None, option: str, now_ns: int) -> int | None:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0, round(moment.timestamp() * 1e9))
+    return min(max(0, round(moment.timestamp() * 1e9)), _LAST_NS)
 
 
 def print_json(rows: Sequence[Record]) -> None:
     """Print one object a line."""
     for row in rows:
-        sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+        write_utf8(msgspec.json.encode(row).decode() + "\n")
 
 
 def print_table(listing: Listing, rows: Sequence[Record]) -> None:
@@ -208,6 +216,7 @@ def print_table(listing: Listing, rows: Sequence[Record]) -> None:
             no_wrap=True,
             overflow="ellipsis",
             ratio=1 if column.flexible else None,
+            max_width=None if column.flexible else _FIXED_WIDTH,
         )
     table.expand = any(column.flexible for column in listing.columns)
     for row in rows:
@@ -217,7 +226,7 @@ def print_table(listing: Listing, rows: Sequence[Record]) -> None:
 
 def _nothing(namespace: argparse.Namespace) -> str:
     data_dir = namespace.data_dir or default_data_dir()
-    option = f" --data-dir {namespace.data_dir}" if namespace.data_dir else ""
+    option = f" --data-dir {quote(str(data_dir))}" if namespace.data_dir else ""
     return (
         f"Nothing is stored in {data_dir} yet. Fill it:\n"
         f"  heron-otel replay capture.pcap{option}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -68,13 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     known = [arguments[0]] if arguments and arguments[0] in COMMANDS else list(COMMANDS)
+    _prepare_streams()
     try:
         namespace = parser_for(known).parse_args(arguments)
         status: int = namespace.run(namespace)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output has seen enough. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()  # its reader has seen enough
         return DONE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -88,7 +89,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HeronError as error:
         _complain(str(error))
         return FAILED
+    except OSError as error:
+        _abandon_output()
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"{place}{error.strerror or error}")
+        return FAILED
     return status
+
+
+def _prepare_streams() -> None:
+    """Make text writable whatever the locale, and a closed standard stream an empty one.
+
+    Without that the next file or socket would take its descriptor, and get what is printed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif name == "stdout" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _abandon_output() -> None:
+    """Drop what standard output still holds; Python would fail on it again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import yaml
 
 from heron_otel.cli.config_options import add_config_options, load_config
+from heron_otel.cli.terminal import write_utf8
 from heron_otel.component.registry import Registry
 from heron_otel.config.render import render
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options, Registry())
     plain = render(config, unredacted=options.unredacted)
     if options.format == "json":
-        print(json.dumps(plain, ensure_ascii=False, indent=2))
+        write_utf8(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
     else:
-        yaml.safe_dump(plain, sys.stdout, sort_keys=False, allow_unicode=True, width=100)
+        write_utf8(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
     return 0

@@ -78,24 +78,24 @@ class Progress:
                 completed=total if delivering and total is not None else done,
                 total=total,
                 description="delivering" if delivering else "reading",
-                counts=self._counts(done),
+                counts=f"{size(done)}, {self._counts()}",
             )
             return
         now = self._clock_s()
         if now >= self._next_line_s:
             self._next_line_s = now + LINE_INTERVAL_S
             share = f" of {size(total)}" if total is not None else ""
-            self._stream.write(f"replay: {size(done)}{share} read, {self._counts(done)}\n")
+            self._stream.write(f"replay: {size(done)}{share} read, {self._counts()}\n")
             self._stream.flush()
 
-    def _counts(self, done: int) -> str:
+    def _counts(self) -> str:
         packets = calls = 0
         for (name, _), value in self._service.counters().items():
             if name == "receiver.packets_read":
                 packets += value
             elif name == "wire.calls":
                 calls += value
-        return f"{size(done)}, {packets:,} packets, {calls:,} calls"
+        return f"{packets:,} packets, {calls:,} calls"
 
 
 def size(count: int) -> str:

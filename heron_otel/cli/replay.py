@@ -16,14 +16,13 @@ from heron_otel.component.health import Health
 from heron_otel.component.registry import Registry
 from heron_otel.config.loader import load
 from heron_otel.config.model import Config
+from heron_otel.config.units import parse_duration
 from heron_otel.errors import UsageError
 from heron_otel.exporters.otlp.config import OtlpConfig
+from heron_otel.pipeline.garbage import tune_garbage_collector
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
-
-# The longest that a receiver that is away is waited for after the last capture was read.
-DRAIN_TIMEOUT_S = 120.0
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -48,6 +47,13 @@ def add_parser(commands: Subparsers) -> None:
         "https:// and grpcs:// with TLS",
     )
     parser.add_argument("--no-store", action="store_true", help="with --otlp: leave the store out")
+    parser.add_argument(
+        "--wait",
+        type=_duration,
+        default=60.0,
+        metavar="TIME",
+        help="how long to try again to deliver after the captures were read (default 60s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -72,12 +78,14 @@ def run(options: argparse.Namespace) -> int:
         on_unreadable=lambda source, error: unreadable.append(error),
     )
     service.start()
+    tune_garbage_collector()
     try:
         with Progress(service, options.source, sys.stderr) as progress:
             while not service.wait(0.1):
                 progress.update()
             progress.update(delivering=True)
-            leftovers = service.stop(DRAIN_TIMEOUT_S)
+            failures = service.failures()
+            leftovers = service.stop(options.wait)
     except BaseException:
         service.stop(0.0)
         raise
@@ -89,12 +97,17 @@ def run(options: argparse.Namespace) -> int:
             f"heron-otel: {leftover.exporter}: {left.spans} spans not delivered: {left.error}",
             file=sys.stderr,
         )
+    if failures:
+        print(
+            f"heron-otel: {failures} records could not be analysed, see the log above",
+            file=sys.stderr,
+        )
     lost = service.lost_spans()
     for name, count in lost.items():
         print(f"heron-otel: {name}: {count} spans were refused or given up", file=sys.stderr)
     if not options.no_store and not any(left.exporter == "clickhouse" for left in leftovers):
         _summary(options.data_dir, service.span_times)
-    return 1 if unreadable or leftovers or lost else 0
+    return 1 if unreadable or leftovers or lost or failures else 0
 
 
 def _summary(data_dir: Path | None, span_times: tuple[int, int] | None) -> None:
@@ -135,3 +148,10 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
     }
     text = yaml.safe_dump(tree, allow_unicode=True).replace("$", "$$")
     return load([f"yaml:{text}"], [], {}, registry)
+
+
+def _duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError(f"must be a duration such as 30s, got {text}")
+    return seconds

@@ -18,7 +18,8 @@ from heron_otel.config.model import Config
 from heron_otel.errors import ConfigError, HeronError
 from heron_otel.log import get_logger
 from heron_otel.log_output import configure
-from heron_otel.service import Service
+from heron_otel.pipeline.garbage import tune_garbage_collector
+from heron_otel.service import Leftover, Service
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     for known in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(known, remember)
     agent.start(config)
+    tune_garbage_collector()
     while True:
         try:
             number = signals.get(timeout=HEALTH_INTERVAL_S)
@@ -106,7 +108,7 @@ class Agent:
             log.error("configuration not reloaded", problem=str(error))
             self._health.fail("agent/reload", str(error))
             return
-        old.stop()
+        _log_leftovers(old.stop())
         try:
             self.start(config)
         except HeronError as error:
@@ -135,4 +137,17 @@ class Agent:
         assert self._service is not None
         log.info("agent stops")
         leftovers = self._service.stop()
+        _log_leftovers(leftovers)
         return 1 if leftovers else 0
+
+
+def _log_leftovers(leftovers: list[Leftover]) -> None:
+    for leftover in leftovers:
+        left = leftover.undelivered
+        log.error(
+            "spans not delivered",
+            exporter=leftover.exporter,
+            spans=left.spans,
+            batches=left.batches,
+            error=left.error,
+        )

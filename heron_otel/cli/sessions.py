@@ -46,7 +46,6 @@ def add_parser(commands: Subparsers) -> None:
         "sessions",
         help_text="list agent sessions in the store",
         epilog=EPILOG,
-        status=None,
     )
     parser.set_defaults(run=run)
 

@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import TextIO
 
 from rich.text import Text
 from rich.tree import Tree
 
-from heron_otel.cli.terminal import compact, console, plain, seconds, short
+from heron_otel.cli.terminal import compact, console, cut, plain, seconds, short
+from heron_otel.errors import StoreError
 from heron_otel.records.wire import Json
 from heron_otel.store.client import connect
 from heron_otel.store.data_dir import default_data_dir
@@ -127,7 +129,7 @@ def _session_line(session: str, turns: Sequence[Record]) -> Text:
         _counted(_sum(turns, "tool_calls"), "tool run"),
         f"{compact(_sum(turns, 'input_tokens'))} in {compact(_sum(turns, 'output_tokens'))} out",
     ]
-    name = f"session {_cut(session, _SESSION_CHARS)}" if session else "no session"
+    name = f"session {cut(session, _SESSION_CHARS)}" if session else "no session"
     return Text(f"{name}  ", "bold").append("  ".join(facts), "not bold")
 
 
@@ -139,13 +141,13 @@ def _turn_line(position: int, turn: Record) -> Text:
     if turn["error_type"]:
         line.append(f"  {plain(str(turn['error_type']))}", "red")
     if turn["prompt"]:
-        line.append(f"  {_cut(str(turn['prompt']), _PROMPT_CHARS)}", "italic")
+        line.append(f"  {cut(str(turn['prompt']), _PROMPT_CHARS)}", "italic")
     return line
 
 
 def _call_line(call: Record) -> Text:
     line = Text("call ")
-    line.append(_cut(str(call["response_model"] or call["request_model"] or "?"), _MODEL_CHARS))
+    line.append(cut(str(call["response_model"] or call["request_model"] or "?"), _MODEL_CHARS))
     if call["role"] == "auxiliary":
         line.append(" (auxiliary)", "dim")
     if call["input_tokens"] is not None or call["output_tokens"] is not None:
@@ -155,7 +157,7 @@ def _call_line(call: Record) -> Text:
     line.append(f"  {seconds(call['duration_s'])}")
     if call["error_type"]:
         line.append(f"  error {plain(str(call['error_type']))}", "red")
-        if call["http_status"]:
+        if call["http_status"] and str(call["http_status"]) != call["error_type"]:
             line.append(f" ({call['http_status']})", "red")
     else:
         reasons = call["finish_reasons"]
@@ -168,9 +170,11 @@ def _call_line(call: Record) -> Text:
 
 def _tool_line(tool: Record) -> Text:
     line = Text("tool ")
-    line.append(_cut(str(tool["tool"]), _MODEL_CHARS), "cyan")
-    line.append(f"  at most {seconds(tool['duration_s'])}  ")
+    line.append(cut(str(tool["tool"]), _MODEL_CHARS), "cyan")
     outcome = str(tool["outcome"])
+    if outcome == "unknown":
+        return line.append("  no result was seen", "dim")
+    line.append(f"  at most {seconds(tool['duration_s'])}  ")
     line.append(outcome, "red" if outcome == "error" else "dim")
     return line
 
@@ -191,7 +195,7 @@ def _totals(totals: Record) -> str:
 
 
 def _commands(data_dir: Path, summary: _Summary) -> Iterable[tuple[str, str]]:
-    option = "" if data_dir == default_data_dir() else f" --data-dir {data_dir}"
+    option = "" if _is_default(data_dir) else f" --data-dir {quote(str(data_dir))}"
     calls = [
         step for steps in summary.steps.values() for step in steps if step["step"] == "call"
     ] or summary.singles
@@ -200,6 +204,13 @@ def _commands(data_dir: Path, summary: _Summary) -> Iterable[tuple[str, str]]:
     if calls:
         newest = short(max(calls, key=lambda call: str(call["started_at"]))["call_id"])
         yield f"heron-otel calls {newest}{option}", "one call with its messages"
+
+
+def _is_default(data_dir: Path) -> bool:
+    try:
+        return data_dir == default_data_dir()
+    except StoreError:  # a user without a home has none
+        return False
 
 
 def _counted(count: int, noun: str) -> str:
@@ -212,8 +223,3 @@ def _sum(rows: Sequence[Record], name: str) -> int:
 
 def _integer(value: Json) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _cut(text: str, length: int) -> str:
-    shown = plain(text)
-    return shown if len(shown) <= length else shown[: length - 1] + "…"

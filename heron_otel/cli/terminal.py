@@ -9,6 +9,7 @@ import sys
 from typing import TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 from heron_otel.records.wire import Json
 
@@ -19,18 +20,39 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u
 _BLANKS = re.compile(r"\s+")
 
 
+class _Console(Console):
+    """A console whose closed output is an error like that of any other writer."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(stream: TextIO | None = None) -> Console:
     """Return a console for ``stream``, standard output by default."""
     out = stream or sys.stdout
-    fixed = not out.isatty() and "COLUMNS" not in os.environ
-    return Console(
+    columns = os.environ.get("COLUMNS", "")
+    fixed = not out.isatty() and not (columns.isdecimal() and int(columns))
+    return _Console(
         file=out, width=PIPE_COLUMNS if fixed else None, highlight=False, emoji=False, markup=False
     )
+
+
+def write_utf8(text: str) -> None:
+    """Write ``text`` for programs to standard output: UTF-8 in every locale."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
 
 
 def plain(text: str) -> str:
     """Return ``text`` on one line without control characters."""
     return _BLANKS.sub(" ", safe(text)).strip()
+
+
+def cut(text: str, length: int) -> str:
+    """Return ``plain(text)`` in at most ``length`` columns of a terminal."""
+    line = Text(plain(text))
+    line.truncate(length, overflow="ellipsis")
+    return line.plain
 
 
 def safe(text: str) -> str:

@@ -8,7 +8,13 @@ import argparse
 from heron_otel.cli.listing import ListColumn, Listing, add_list_parser, run_list
 from heron_otel.cli.subparsers import Subparsers
 from heron_otel.cli.terminal import compact, moment, seconds, short, word
-from heron_otel.store.queries import StoreQueries
+from heron_otel.store.queries import Record, StoreQueries
+
+
+def _at_most(row: Record) -> str:
+    """Return the longest time that the run can have taken; its end may not have been seen."""
+    return "-" if row["outcome"] == "unknown" else seconds(row["duration_s"])
+
 
 LISTING = Listing(
     noun="tool runs",
@@ -19,7 +25,7 @@ LISTING = Listing(
         ListColumn(title="TURN", text=lambda row: short(row["trace_id"])),
         ListColumn(title="AGENT", text=lambda row: word(row["agent"])),
         ListColumn(title="OUTCOME", text=lambda row: word(row["outcome"])),
-        ListColumn(title="AT MOST", text=lambda row: seconds(row["duration_s"]), right=True),
+        ListColumn(title="AT MOST", text=_at_most, right=True),
         ListColumn(title="BYTES", text=lambda row: compact(row["result_bytes"]), right=True),
         ListColumn(title="ARGUMENTS", text=lambda row: word(row["arguments"]), flexible=True),
     ),
@@ -41,7 +47,8 @@ def add_parser(commands: Subparsers) -> None:
         "tools",
         help_text="list tool runs in the store",
         epilog=EPILOG,
-        status="ok, error or unknown (no result was seen)",
+        statuses=("ok", "error", "unknown"),
+        status_help="unknown when no result was seen: ",
         extra=("turn", "tool"),
     )
     parser.set_defaults(run=run)

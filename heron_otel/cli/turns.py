@@ -8,6 +8,7 @@ import argparse
 from heron_otel.cli.listing import ListColumn, Listing, add_list_parser, run_list
 from heron_otel.cli.subparsers import Subparsers
 from heron_otel.cli.terminal import compact, moment, number, seconds, short, word
+from heron_otel.records.turns import TurnStatus
 from heron_otel.store.queries import StoreQueries
 
 LISTING = Listing(
@@ -41,7 +42,7 @@ def add_parser(commands: Subparsers) -> None:
         "turns",
         help_text="list agent turns in the store",
         epilog=EPILOG,
-        status="complete, incomplete, error, cancelled or in_progress",
+        statuses=[status.value for status in TurnStatus],
         extra=("turn",),
     )
     parser.set_defaults(run=run)

@@ -98,7 +98,7 @@ class Worker:
         if not restart:
             self.error = error
             return False
-        pause = min(self._first_pause_s * 2 ** (failures - 1), self._max_pause_s)
+        pause = min(self._first_pause_s * 2 ** min(failures - 1, 30), self._max_pause_s)
         if self._stop.wait(pause):
             self.error = error
             return False

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import enum
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Literal, TypeVar, get_args, get_origin
 
 from heron_otel.config.document import Node, join
@@ -41,23 +42,32 @@ class Binding:
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # a dataclass by contract
         before = len(self.problems)
         values: dict[str, object] = {}
+        meant: set[str | None] = set()
         for key in members:
             if key not in fields:
                 self.problem(join(path, key), unknown("setting", key, fields), members[key])
+                meant.add(nearest(key, fields))
+        broken: set[str] = set()
         for name, field in fields.items():
             default = _default(field) if base is None else getattr(base, name)
+            known = len(self.problems)
             found = self._field(hints[name], members.get(name), join(path, name), default)
+            if len(self.problems) > known:
+                broken.add(name)
             if found is not _ABSENT:
                 values[name] = found
                 continue
+            if default is not _ABSENT:
+                values[name] = default
             missing = name not in members or members[name].content is None
-            if missing and _nested(hints[name]) is None:
+            if missing and name not in meant and _nested(hints[name]) is None:
                 self.problem(join(path, name), "required setting is missing", node)
-        if len(self.problems) > before:
-            return None
-        instance = cls(**values)
-        self._own_problems(instance, node, path)
-        return instance if len(self.problems) == before else None
+        if len(self.problems) == before:
+            instance = cls(**values)
+            self._own_problems(instance, node, path)
+            return instance if len(self.problems) == before else None
+        self._partial_problems(cls, values, node, path, members.keys() & (fields.keys() - broken))
+        return None
 
     def problem(self, path: str, message: str, node: Node | None = None) -> None:
         """Add one line; a line that is there already is not repeated."""
@@ -74,15 +84,36 @@ class Binding:
         self.problem(path, f"must be a mapping, got {_shown(node)}", node)
         return None
 
-    def _own_problems(self, instance: object, node: Node | None, path: str) -> None:
+    def _own_problems(
+        self, instance: object, node: Node | None, path: str, only: Container[str] | None = None
+    ) -> None:
+        """Add what ``instance.problems()`` yields; only about the settings ``only``, if given."""
         check = getattr(instance, "problems", None)
         if check is None:
             return
         found: Iterable[Problem] = check()
         for problem in found:
+            if only is not None and problem.path.partition(".")[0] not in only:
+                continue
             where = _at(node, problem.path)
             full = join(path, problem.path) if problem.path else path
             self.problem(full, problem.message, where)
+
+    def _partial_problems(
+        self,
+        cls: type[object],
+        values: Mapping[str, object],
+        node: Node | None,
+        path: str,
+        good: Container[str],
+    ) -> None:
+        """Add the problems of the ``good`` settings beside others that could not be read."""
+        partial = object.__new__(cls)
+        for name, value in values.items():
+            object.__setattr__(partial, name, value)
+        # A check that needs a required setting that is absent ends there.
+        with contextlib.suppress(AttributeError):
+            self._own_problems(partial, node, path, good)
 
     def _field(self, hint: object, node: Node | None, path: str, default: object) -> object:
         given = node is not None and (node.content is not None or _takes_none(hint))
@@ -216,13 +247,19 @@ class Binding:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return ``unknown <what>``, with the nearest known name or all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"unknown {what}; did you mean {close[0]}?"
+    close = nearest(name, names)
+    if close is not None:
+        return f"unknown {what}; did you mean {close}?"
     if not names:
         return f"unknown {what}"
     listed = ", ".join(names)
     return f"unknown {what}; known: {listed}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the one of ``known`` that ``name`` is a misspelling of, if there is one."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return close[0] if close else None
 
 
 _ABSENT = object()

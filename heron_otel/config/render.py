@@ -43,7 +43,8 @@ class _Printer:
         if unit is not None and isinstance(value, int | float):
             return format_duration(value) if unit == "duration" else format_size(int(value))
         if isinstance(value, Secret):
-            return value.reveal().replace("$", "$$") if self._unredacted else MASK
+            text = value.reveal()
+            return text.replace("$", "$$") if self._unredacted or not text else MASK
         if isinstance(value, enum.Enum):
             return self.plain(value.value, None)
         if isinstance(value, str):

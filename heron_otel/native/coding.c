@@ -26,7 +26,8 @@ enum stage_state {
 struct stage {
 	enum coding coding;
 	enum stage_state state;
-	uint8_t first; /* STAGE_SNIFF */
+	uint8_t first; /* deflate, zstd: first byte of the stream or frame */
+	uint8_t magic; /* zstd: how many bytes of the frame's magic number are known */
 	bool open;     /* the decoder below exists */
 	uint64_t decoded;
 	size_t accounted; /* zstd tells its size only afterwards */
@@ -244,13 +245,14 @@ static enum coding_status deliver(struct stage *stage, const struct output *outp
 {
 	struct decoder *decoder = output->decoder;
 	const struct core_limits *limits = &decoder->shared->limits;
+	uint32_t ratio = limits->max_coding_ratio ? limits->max_coding_ratio : 1;
 	struct output next = *output;
 
 	if (len == 0)
 		return CODING_OK;
 	stage->decoded += len;
 	if (stage->decoded > RATIO_FREE_BYTES &&
-	    (stage->decoded / limits->max_coding_ratio > decoder->encoded ||
+	    (stage->decoded / ratio > decoder->encoded ||
 	     stage->decoded / DECODED_FACTOR > limits->max_body_bytes))
 		return CODING_BOMB;
 	next.next = output->next + 1;
@@ -360,6 +362,27 @@ static enum coding_status feed_br(struct stage *stage, const struct output *outp
 	}
 }
 
+/*
+ * The library also reads formats from before RFC 8878. True when the bytes at @data, the next of
+ * a frame whose first @stage->magic are known, still begin a frame that RFC 8878 has (sections
+ * 3.1.1 and 3.1.2).
+ */
+static bool zstd_magic(struct stage *stage, const uint8_t *data, size_t len)
+{
+	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd};
+	static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18};
+
+	for (size_t i = 0; i < len && stage->magic < sizeof(frame); i++, stage->magic++) {
+		if (stage->magic == 0)
+			stage->first = data[i];
+		if (stage->magic == 0 && (data[i] & 0xf0) == skippable[0])
+			continue;
+		if (data[i] != (stage->first == frame[0] ? frame : skippable)[stage->magic])
+			return false;
+	}
+	return true;
+}
+
 static enum coding_status feed_zstd(struct stage *stage, const struct output *output,
 				    const uint8_t *data, size_t len)
 {
@@ -371,6 +394,8 @@ static enum coding_status feed_zstd(struct stage *stage, const struct output *ou
 		enum coding_status status;
 		size_t result;
 
+		if (!zstd_magic(stage, data + in.pos, len - in.pos))
+			return CODING_CORRUPT;
 		result = ZSTD_decompressStream(stage->zstd, &room, &in);
 		if (!account_zstd(output->decoder, stage))
 			return CODING_NO_MEMORY;
@@ -380,6 +405,8 @@ static enum coding_status feed_zstd(struct stage *stage, const struct output *ou
 		if (ZSTD_isError(result))
 			return CODING_CORRUPT;
 		stage->state = result ? STAGE_RUNNING : STAGE_BETWEEN;
+		if (result == 0)
+			stage->magic = 0;
 		/* At a frame's end another call without input would open the next frame. */
 		if (in.pos == in.size && (result == 0 || room.pos < room.size))
 			return CODING_OK;

@@ -52,7 +52,7 @@ void core_limits_default(struct core_limits *limits)
 		.gap_timeout_ns = 10000000000ull,
 		.flow_idle_ns = 120000000000ull,
 		.exchange_idle_ns = 900000000000ull,
-		.announce_after_ns = 1000000000ull,
+		.announce_after_ns = 500000000ull,
 		.max_head_bytes = 128u << 10,
 		.max_fields = 512,
 		.max_pipeline = 128,

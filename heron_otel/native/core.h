@@ -9,10 +9,10 @@
  *   flow.c, tcp.c             flow table, TCP connections
  *   reassembly.c              one direction in order      -> http1_*()
  *   plaintext.c               streams without packets     -> http1_*()
- *   http1.c               HTTP/1.x framing, pairing   -> struct exchange
- *   coding.c              content codings
- *   sse.c                 Server-Sent Events and template runs
- *   batch.c               MessagePack output
+ *   http1*.c, exchange.c      HTTP/1.x framing, pairing of requests and responses
+ *   message.c, coding.c       content and its codings
+ *   sse.c, sse_run.c          Server-Sent Events and template runs
+ *   batch.c                   MessagePack output
  */
 #ifndef HERON_CORE_H
 #define HERON_CORE_H

@@ -36,6 +36,17 @@ static bool commit(struct core_shared *shared)
 	return false;
 }
 
+static enum ended_by ended_by(const struct exchanges *exchanges, const struct exchange *exchange)
+{
+	bool by_close = exchange->end == END_RESPONSE_CUT || exchange->end == END_RESET ||
+			exchange->end == END_NO_RESPONSE ||
+			(exchange->end == END_COMPLETE && exchange->until_close);
+
+	if (!by_close || exchanges->closer < 0)
+		return BY_NOBODY;
+	return exchanges->closer == exchanges->client ? BY_CLIENT : BY_SERVER;
+}
+
 static void write_exchange(struct exchanges *exchanges, const struct exchange *exchange)
 {
 	struct core_shared *shared = exchanges->shared;
@@ -46,7 +57,7 @@ static void write_exchange(struct exchanges *exchanges, const struct exchange *e
 		return;
 	}
 	batch_begin(batch);
-	batch_array(batch, 13);
+	batch_array(batch, 14);
 	batch_uint(batch, 1); /* tag of HttpExchange */
 	write_identity(exchanges, exchange);
 	batch_uint(batch, exchange->end);
@@ -58,6 +69,7 @@ static void write_exchange(struct exchanges *exchanges, const struct exchange *e
 		message_write_response(exchange->response, batch);
 	else
 		batch_nil(batch);
+	batch_uint(batch, ended_by(exchanges, exchange));
 	if (commit(shared))
 		shared->counters.exchanges++;
 }
@@ -100,11 +112,33 @@ void exchanges_pair(struct exchanges *exchanges, struct exchange *exchange,
 
 	exchange->response = response;
 	response->exchange = exchange;
+	exchange->unsure = !exchanges->certain && response->after_loss;
+	if (exchange->end == END_COMPLETE)
+		exchange->end = response->end;
 	if (exchanges->certain && next && next->started_at_ns < response->started_at_ns)
 		exchanges->pipelines = true;
 	/* Responses come in the order of requests: older ones without have lost theirs. */
 	while (exchanges->first != exchange)
 		exchanges_close(exchanges, exchanges->first, END_LOST);
+}
+
+void exchanges_unpair(struct exchanges *exchanges, struct exchange *exchange)
+{
+	struct message *response = exchange->response;
+
+	exchange->response = NULL;
+	response->exchange = NULL;
+	response->next = exchanges->first_orphan;
+	exchanges->first_orphan = response;
+	if (!exchanges->last_orphan)
+		exchanges->last_orphan = response;
+	exchanges->orphans++;
+}
+
+bool exchange_unconfirmed(const struct exchange *exchange)
+{
+	return !exchange->next && exchange->response &&
+	       (exchange->unsure || exchange->response->guessed);
 }
 
 struct exchange *exchanges_waiting(const struct exchanges *exchanges)
@@ -170,8 +204,7 @@ void exchanges_claim_orphan(struct exchanges *exchanges, struct exchange *exchan
 	while (exchanges->first_orphan) {
 		struct message *response = exchanges->first_orphan;
 
-		if (exchanges->certain ||
-		    (response->started_at_ns >= exchange->started_at_ns && !response->after_loss)) {
+		if (exchanges->certain || response->started_at_ns >= exchange->started_at_ns) {
 			exchanges_pair(exchanges, exchange, exchanges_take_orphan(exchanges));
 			return;
 		}

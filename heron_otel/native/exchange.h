@@ -6,6 +6,9 @@
  * Without loss the order of messages decides. After a gap, a fault or a join in the middle of a
  * connection the times decide as well: a response belongs to the last request that began before
  * it, unless requests were pipelined; then nothing is certain and the exchanges end as lost.
+ * The bytes of a request may still wait behind a hole when its response is read. So a response
+ * that follows a loss is paired for the time being: the exchange is closed when the next request
+ * shows that it was right, or when no hole can be that old any more.
  * Both streams at a message boundary with nothing outstanding make the order certain again.
  */
 #ifndef HERON_EXCHANGE_H
@@ -27,6 +30,13 @@ enum exchange_end {
 	END_UPGRADED,
 };
 
+/* EndedBy in heron_otel/records/http.py */
+enum ended_by {
+	BY_NOBODY,
+	BY_CLIENT,
+	BY_SERVER,
+};
+
 struct exchange {
 	struct exchange *next;
 	struct message *request;  /* NULL: no memory for it; keeps its place, makes no record */
@@ -38,15 +48,19 @@ struct exchange {
 	enum exchange_end end; /* what its record will say; END_COMPLETE until something happens */
 	bool request_done;
 	bool announced;
-	bool response_lost; /* the head of its response lies in a gap */
+	bool response_lost; /* the head of its response lies in a gap, or cannot be told */
+	bool after_loss;    /* requests between this one and the one before may be missing */
+	bool unsure;	    /* the response may belong to a later request that is not here yet */
 	bool is_head;
 	bool is_connect;
+	bool until_close; /* the end of the connection was the end of the response */
 };
 
 struct exchanges {
 	struct core_shared *shared;
 	struct connection_identity identity;
 	int client; /* endpoint; -1 while unknown */
+	int closer; /* endpoint that sent the first FIN or RST; -1: none did */
 	bool certain;
 	bool pipelines; /* this client does not wait for responses */
 	uint32_t next_index;
@@ -74,6 +88,10 @@ void exchanges_add_orphan(struct exchanges *exchanges, struct message *response)
 struct message *exchanges_take_orphan(struct exchanges *exchanges);
 /* Pairs @exchange with the response that waits for it, if there is one. */
 void exchanges_claim_orphan(struct exchanges *exchanges, struct exchange *exchange);
+/* Takes the response away again; it waits for its request before all others. */
+void exchanges_unpair(struct exchanges *exchanges, struct exchange *exchange);
+/* Whether a later request could still show that the exchange does not have its own response. */
+bool exchange_unconfirmed(const struct exchange *exchange);
 /* Gives up the oldest response that waits. */
 void exchanges_drop_orphan(struct exchanges *exchanges);
 /* The oldest exchange that can still get a response, or NULL. */

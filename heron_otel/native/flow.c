@@ -266,6 +266,7 @@ static void end(struct core_shared *shared, struct flow *flow, enum stream_end w
 		return;
 	if (why != STREAM_FIN) {
 		directions_flush(shared, flow);
+		/* Who sent a RST was told to http1_closing(). */
 		http1_end(flow->http, 0, shared->now_ns, why);
 	}
 }

@@ -11,6 +11,7 @@ struct http1 *http1_new(struct core_shared *shared, const struct connection_iden
 	http->exchanges.shared = shared;
 	http->exchanges.identity = *identity;
 	http->exchanges.client = -1;
+	http->exchanges.closer = -1;
 	return http;
 }
 
@@ -82,9 +83,16 @@ static void gap_in_head(struct http1 *http, int side, uint64_t ts_ns)
 static void gap_to_chunk_seek(struct http1 *http, int side)
 {
 	struct stream *stream = &http->streams[side];
+	const struct message *message = stream->message;
 
+	/* The next chunk may be of the response to a request that is missing. */
+	if (side != http->exchanges.client && message && message->exchange &&
+	    stream_request_missing(http, message->exchange)) {
+		give_up_message(http, side);
+		return;
+	}
 	if (stream->message)
-		stream->message->guessed = true;
+		message_guess(stream->message);
 	stream->place = AT_CHUNK_SEEK;
 	stream->line_start = true;
 	stream->after_loss = true;
@@ -117,6 +125,20 @@ static void gap_in_content(struct http1 *http, int side, uint64_t ts_ns, uint64_
 	}
 }
 
+/* A request is missing: what is not confirmed yet may be about that one. */
+static void reject_unconfirmed(struct http1 *http)
+{
+	struct exchange *exchange = http->exchanges.last;
+
+	if (!exchange || !exchange_unconfirmed(exchange))
+		return;
+	if (exchange->response->guessed)
+		stream_reject_guess(http, exchange->response);
+	if (exchange->unsure)
+		exchanges_unpair(&http->exchanges, exchange);
+	exchanges_close(&http->exchanges, exchange, END_LOST);
+}
+
 void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 {
 	struct stream *stream = &http->streams[side];
@@ -125,14 +147,6 @@ void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 	http->seen[side] = true;
 	if (ts_ns > stream->clock_ns)
 		stream->clock_ns = ts_ns;
-	if (side == client) {
-		/* A request may be missing: a response found again by guessing is no longer safe.
-		 */
-		const struct message *response = http->streams[1 - side].message;
-
-		if (response && response->guessed)
-			give_up_message(http, 1 - side);
-	}
 	switch (stream->place) {
 	case AT_SEEK:
 		stream_drop_pending(http, side);
@@ -165,6 +179,8 @@ void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 	case AT_SKIP:
 		break;
 	}
+	if (side == client && (stream->place == AT_SEEK || stream->place == AT_CHUNK_SEEK))
+		reject_unconfirmed(http);
 }
 
 static void stop_stream(struct http1 *http, int side)
@@ -194,6 +210,8 @@ static void end_server(struct http1 *http, int side, uint64_t ts_ns)
 
 	stop_stream(http, side);
 	if (delimited) {
+		if (stream->message && stream->message->exchange)
+			stream->message->exchange->until_close = true;
 		if (ts_ns > stream->clock_ns)
 			stream->clock_ns = ts_ns; /* the end of the connection is its last part */
 		stream_finish_message(http, side, true);
@@ -260,10 +278,18 @@ static void end_connection(struct http1 *http, enum stream_end why)
 	stop_stream(http, 1);
 }
 
+void http1_closing(struct http1 *http, int side)
+{
+	if (http->exchanges.closer < 0)
+		http->exchanges.closer = side;
+}
+
 void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why)
 {
 	struct stream *stream = &http->streams[side];
 
+	if (why == STREAM_FIN || why == STREAM_RESET)
+		http1_closing(http, side);
 	if (why == STREAM_FIN && stream->ended)
 		return;
 	if (why != STREAM_FIN || http->exchanges.client < 0) {
@@ -283,6 +309,17 @@ void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why
 
 void http1_tick(struct http1 *http)
 {
+	struct exchange *last = http->exchanges.last;
+	uint64_t now_ns = http->shared->now_ns;
+
+	/* No hole that could hide a request between the two is left. */
+	if (last && exchange_unconfirmed(last) && last->response->done &&
+	    now_ns > last->response->ended_at_ns &&
+	    now_ns - last->response->ended_at_ns > http->shared->limits.gap_timeout_ns) {
+		last->unsure = false;
+		last->response->guessed = false;
+		stream_close_complete(http, last);
+	}
 	exchanges_announce(&http->exchanges);
 }
 

@@ -65,7 +65,15 @@ void http1_data(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, cons
 		size_t len);
 /* The next @missing bytes of @side were not captured. */
 void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing);
-/* One direction (STREAM_FIN) or the whole connection (all others) is over. */
+/*
+ * @side closes the connection with a FIN or RST, whose place in the stream may not be reached yet.
+ * The first one counts: it says who ended what is outstanding.
+ */
+void http1_closing(struct http1 *http, int side);
+/*
+ * One direction (STREAM_FIN) or the whole connection (all others) is over. @side sent the FIN or
+ * RST; it means nothing for the other reasons.
+ */
 void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why);
 /*
  * Called by the flow table on every tick of the event clock (100 ms) while http1_waiting();

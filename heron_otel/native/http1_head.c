@@ -5,20 +5,6 @@
 #include "http1_head.h"
 #include "memory.h"
 
-#define MAX_REASON 256	       /* a longer reason phrase is no status line that we look for */
-#define MAX_SOUGHT_TARGET 8192 /* the same for request targets; bounds rescans */
-#define MAX_SOUGHT_NAME 128    /* the same for the field name behind it */
-#define MAX_METHOD_TOKEN 32
-
-/* Not in reason phrases, but behind status lines that some text quotes. */
-static const char QUOTING[] = "\"\\{}<>/";
-
-/* Known methods: RFC 9110, RFC 5789 and WebDAV (RFC 4918, RFC 5323, RFC 3253). */
-static const char *const METHODS[] = {"GET",	   "POST",    "PUT",	 "DELETE", "PATCH",
-				      "HEAD",	   "OPTIONS", "CONNECT", "TRACE",  "PROPFIND",
-				      "PROPPATCH", "MKCOL",   "COPY",	 "MOVE",   "LOCK",
-				      "UNLOCK",	   "REPORT",  "SEARCH"};
-
 /* Schemes whose word may stay in front of the hidden credentials (IANA registry and usage). */
 static const char *const SCHEMES[] = {
 	"basic",	 "bearer",	    "digest",	 "dpop",
@@ -40,15 +26,6 @@ struct line {
 	size_t len;
 };
 
-/* RFC 9110, section 5.6.2 */
-static bool is_token_char(uint8_t c)
-{
-	static const char punctuation[] = "!#$%&'*+-.^_`|~";
-
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c && strchr(punctuation, c));
-}
-
 static bool is_blank(uint8_t c)
 {
 	return c == ' ' || c == '\t';
@@ -57,187 +34,6 @@ static bool is_blank(uint8_t c)
 static bool same_text(const uint8_t *data, size_t len, const char *text)
 {
 	return strlen(text) == len && !strncasecmp((const char *)data, text, len);
-}
-
-size_t http1_head_end(const uint8_t *data, size_t len, size_t *scanned)
-{
-	size_t i = *scanned;
-
-	while (i < len) {
-		const uint8_t *lf = memchr(data + i, '\n', len - i);
-		size_t next;
-
-		if (!lf) {
-			*scanned = len;
-			return 0;
-		}
-		next = (size_t)(lf - data) + 1;
-		if (next < len && data[next] == '\n')
-			return next + 1;
-		if (next + 1 < len && data[next] == '\r' && data[next + 1] == '\n')
-			return next + 2;
-		if (len - next < 2 && (next == len || data[next] == '\r')) {
-			*scanned = next - 1; /* the blank line may follow */
-			return 0;
-		}
-		i = next;
-	}
-	*scanned = i;
-	return 0;
-}
-
-/* "HTTP/1." digit, at the start of @data. */
-static enum line_match match_version(const uint8_t *data, size_t len)
-{
-	static const char prefix[] = "HTTP/1.";
-	size_t fixed = sizeof(prefix) - 1;
-
-	if (memcmp(data, prefix, len < fixed ? len : fixed))
-		return LINE_NO;
-	if (len <= fixed)
-		return LINE_MORE;
-	return data[fixed] >= '0' && data[fixed] <= '9' ? LINE_YES : LINE_NO;
-}
-
-#define VERSION_LENGTH 8
-
-/* "HTTP/1.1 200": version, space, three digits and no fourth. */
-static enum line_match match_status(const uint8_t *data, size_t len)
-{
-	enum line_match version = match_version(data, len);
-
-	if (version != LINE_YES)
-		return version;
-	for (size_t i = VERSION_LENGTH; i < VERSION_LENGTH + 5; i++) {
-		uint8_t c;
-
-		if (i == len)
-			return LINE_MORE;
-		c = data[i];
-		if (i == VERSION_LENGTH && c != ' ')
-			return LINE_NO;
-		if (i == VERSION_LENGTH + 1 && (c < '1' || c > '5'))
-			return LINE_NO;
-		if (i > VERSION_LENGTH + 1 && i < VERSION_LENGTH + 4 && (c < '0' || c > '9'))
-			return LINE_NO;
-		if (i == VERSION_LENGTH + 4 && c != ' ' && c != '\r' && c != '\n')
-			return LINE_NO;
-	}
-	return LINE_YES;
-}
-
-enum line_match http1_line_begins(bool response, const uint8_t *data, size_t len)
-{
-	size_t i = 0;
-
-	if (response)
-		return match_status(data, len);
-	while (i < len && i <= MAX_METHOD_TOKEN && is_token_char(data[i]))
-		i++;
-	if (i == len && i <= MAX_METHOD_TOKEN)
-		return LINE_MORE;
-	return i > 0 && i <= MAX_METHOD_TOKEN && data[i] == ' ' ? LINE_YES : LINE_NO;
-}
-
-size_t http1_method_before(const uint8_t *data, size_t end)
-{
-	size_t found = 0;
-
-	for (size_t i = 0; i < sizeof(METHODS) / sizeof(METHODS[0]); i++) {
-		size_t len = strlen(METHODS[i]);
-
-		if (len > found && len <= end && !memcmp(data + end - len, METHODS[i], len))
-			found = len;
-	}
-	return found;
-}
-
-size_t http1_method_tail(const uint8_t *data, size_t len)
-{
-	static const char first_letters[] = "GPDHOCTMLURS";
-
-	for (size_t tail = len < HTTP1_MAX_METHOD ? len : HTTP1_MAX_METHOD; tail; tail--) {
-		const uint8_t *start = data + len - tail;
-
-		if (!memchr(first_letters, *start, sizeof(first_letters) - 1))
-			continue;
-		for (size_t i = 0; i < sizeof(METHODS) / sizeof(METHODS[0]); i++)
-			if (tail <= strlen(METHODS[i]) && !memcmp(start, METHODS[i], tail))
-				return tail;
-	}
-	return 0;
-}
-
-/* A line end, then a field name and its colon or the blank line. */
-static enum line_match match_line_end_and_field(const uint8_t *data, size_t len)
-{
-	size_t i = 0, start;
-
-	if (i < len && data[i] == '\r')
-		i++;
-	if (i == len)
-		return LINE_MORE;
-	if (data[i++] != '\n')
-		return LINE_NO;
-	start = i;
-	while (i < len && i - start <= MAX_SOUGHT_NAME && is_token_char(data[i]))
-		i++;
-	if (i == len)
-		return LINE_MORE;
-	if (i == start) {
-		if (data[i] == '\r')
-			return i + 1 == len ? LINE_MORE
-					    : (data[i + 1] == '\n' ? LINE_YES : LINE_NO);
-		return data[i] == '\n' ? LINE_YES : LINE_NO;
-	}
-	return data[i] == ':' ? LINE_YES : LINE_NO;
-}
-
-static enum line_match match_status_line(const uint8_t *data, size_t len)
-{
-	enum line_match match = match_status(data, len);
-	size_t i = VERSION_LENGTH + 4;
-	size_t limit = i + MAX_REASON;
-
-	if (match != LINE_YES)
-		return match;
-	while (i < len && i < limit && (data[i] >= ' ' || data[i] == '\t') &&
-	       !memchr(QUOTING, data[i], sizeof(QUOTING) - 1))
-		i++;
-	if (i == limit)
-		return LINE_NO;
-	return match_line_end_and_field(data + i, len - i);
-}
-
-static enum line_match match_request_line(const uint8_t *data, size_t len)
-{
-	enum line_match version;
-	size_t i, start, method = 0;
-
-	for (i = 0; i < len && i <= HTTP1_MAX_METHOD && data[i] != ' '; i++)
-		;
-	if (i < len)
-		method = data[i] == ' ' ? http1_method_before(data, i) : 0;
-	if (method == 0 || method != i)
-		return LINE_NO;
-	start = ++i;
-	while (i < len && i - start <= MAX_SOUGHT_TARGET && data[i] > ' ' && data[i] != 0x7f)
-		i++;
-	if (i == len)
-		return i - start <= MAX_SOUGHT_TARGET ? LINE_MORE : LINE_NO;
-	if (i == start || data[i] != ' ')
-		return LINE_NO;
-	i++;
-	version = match_version(data + i, len - i);
-	if (version != LINE_YES)
-		return version;
-	i += VERSION_LENGTH;
-	return match_line_end_and_field(data + i, len - i);
-}
-
-enum line_match http1_line_matches(bool response, const uint8_t *data, size_t len)
-{
-	return response ? match_status_line(data, len) : match_request_line(data, len);
 }
 
 static struct line next_line(struct cursor *cursor)
@@ -471,7 +267,7 @@ static bool read_field(struct core_shared *shared, struct http1_head *head,
 	uint8_t *joined = NULL;
 	size_t len = 0;
 
-	while (len < line.len && is_token_char(line.data[len]))
+	while (len < line.len && http1_token_char(line.data[len]))
 		len++;
 	name = line.data;
 	value = (struct line){line.data + len, line.len - len};
@@ -507,17 +303,18 @@ static bool read_request_line(struct http1_head *head, struct batch *batch, stru
 	const uint8_t *end = line.data + line.len;
 	size_t method, target;
 
-	if (!first || (size_t)(first - line.data) > MAX_METHOD_TOKEN || line.len < VERSION_LENGTH)
+	if (!first || (size_t)(first - line.data) > HTTP1_METHOD_TOKEN ||
+	    line.len < HTTP1_VERSION_LENGTH)
 		return false;
 	method = (size_t)(first - line.data);
 	head->is_h2 = line.len == 14 && !memcmp(line.data, "PRI * HTTP/2.0", 14);
-	if (match_version(end - VERSION_LENGTH, VERSION_LENGTH) != LINE_YES ||
-	    end - VERSION_LENGTH <= first + 1 || end[-VERSION_LENGTH - 1] != ' ')
+	if (http1_version_matches(end - HTTP1_VERSION_LENGTH, HTTP1_VERSION_LENGTH) != LINE_YES ||
+	    end - HTTP1_VERSION_LENGTH <= first + 1 || end[-HTTP1_VERSION_LENGTH - 1] != ' ')
 		return head->is_h2;
 	for (const uint8_t *p = line.data; p < first; p++)
-		if (!is_token_char(*p))
+		if (!http1_token_char(*p))
 			return false;
-	target = (size_t)(end - VERSION_LENGTH - 1 - (first + 1));
+	target = (size_t)(end - HTTP1_VERSION_LENGTH - 1 - (first + 1));
 	if (method == 0 || target == 0 || memchr(first + 1, ' ', target))
 		return false;
 	head->is_head = method == 4 && !memcmp(line.data, "HEAD", 4);
@@ -530,15 +327,17 @@ static bool read_request_line(struct http1_head *head, struct batch *batch, stru
 
 static bool read_status_line(struct http1_head *head, struct batch *batch, struct line line)
 {
-	const uint8_t *digits = line.data + VERSION_LENGTH + 1;
+	const uint8_t *digits = line.data + HTTP1_VERSION_LENGTH + 1;
 
-	/* next_line() took the CR or LF that match_status() wants to see behind the digits. */
-	if (line.len < VERSION_LENGTH + 4 || match_status(line.data, line.len) == LINE_NO)
+	/* next_line() took the CR or LF that http1_status_matches() wants to see behind the digits.
+	 */
+	if (line.len < HTTP1_VERSION_LENGTH + 4 ||
+	    http1_status_matches(line.data, line.len) == LINE_NO)
 		return false;
 	head->status =
 		(uint16_t)((digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0'));
 	batch_uint(batch, head->status);
-	batch_str(batch, line.data + VERSION_LENGTH - 3, 3);
+	batch_str(batch, line.data + HTTP1_VERSION_LENGTH - 3, 3);
 	return true;
 }
 

@@ -51,20 +51,55 @@ struct http1 {
 	struct stream streams[2];
 };
 
-/* Reads @data to its end. */
+static inline bool stream_is_response(const struct http1 *http, int side)
+{
+	return side != http->exchanges.client;
+}
+
+/* http1_stream.c: reads @data to its end. */
 void stream_read(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, const uint8_t *data,
 		 size_t len);
+
+/* http1_seek.c: looks for a place to read on in @data; returns how much of it is behind that. */
+size_t stream_seek(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, const uint8_t *data,
+		   size_t len);
+/* Value of a hexadecimal digit, -1: none. */
+int stream_hex_value(uint8_t c);
+
+/* http1_begin.c: begins the message whose head is the @len bytes at @data. */
+void stream_take_head(struct http1 *http, int side, const uint8_t *data, size_t len,
+		      uint64_t started_at_ns, uint32_t seq);
+
+/* http1_state.c */
+
+void stream_enter_head(struct stream *stream);
+void stream_enter_chunk_size(struct stream *stream);
+/* What is read from now on belongs to @message; NULL: to nothing that is kept. */
+void stream_read_by(struct stream *stream, struct message *message);
+/* The opposite; returns the message. */
+struct message *stream_release(struct stream *stream);
+void stream_forget_pending(struct stream *stream);
+/* Gives up what was kept of an unfinished head or search. */
+void stream_drop_pending(struct http1 *http, int side);
+/* Looks for the next start line from here on. */
+void stream_lose_place(struct http1 *http, int side);
+/* Both directions leave HTTP/1.x. */
+void stream_skip_connection(struct http1 *http);
 /* The message being read is over; @complete: its framing says so. */
 void stream_finish_message(struct http1 *http, int side, bool complete);
 /* The same after a gap or fault: the exchange ends as @end if it has nothing better to say. */
 void stream_break_message(struct http1 *http, int side, enum exchange_end end);
-/* Looks for the next start line from here on. */
-void stream_lose_place(struct http1 *http, int side);
-/* Gives up what was kept of an unfinished head or search. */
-void stream_drop_pending(struct http1 *http, int side);
-/* Both directions leave HTTP/1.x. */
-void stream_skip_connection(struct http1 *http);
-/* Closes what a finished request completes. */
+/* Bytes that RFC 9112 does not allow here. */
+void stream_fault(struct http1 *http, int side);
+/* A head that cannot be read stands where the oldest waiting request expects its response. */
+void stream_head_fault(struct http1 *http, int side, uint64_t ts_ns, enum exchange_end end);
+/* Nothing more of the request comes. */
 void stream_end_request(struct http1 *http, struct exchange *exchange);
+/* Closes an exchange that has both its messages, unless its pairing is still in doubt. */
+void stream_close_complete(struct http1 *http, struct exchange *exchange);
+/* What was taken for more of @response is not: takes that back and ends it as lost. */
+void stream_reject_guess(struct http1 *http, struct message *response);
+/* Whether requests behind @exchange may be missing. */
+bool stream_request_missing(const struct http1 *http, const struct exchange *exchange);
 
 #endif

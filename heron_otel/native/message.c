@@ -149,6 +149,28 @@ void message_gap(struct core_shared *shared, struct message *message, uint64_t m
 		sse_gap(message->sse);
 }
 
+void message_guess(struct message *message)
+{
+	if (message->guessed)
+		return;
+	message->guessed = true;
+	message->mark.content = message->content.size;
+	message->mark.content_bytes = message->content_bytes;
+	message->mark.encoded_bytes = message->encoded_bytes;
+	if (message->sse)
+		sse_mark(message->sse);
+}
+
+void message_roll_back(struct message *message)
+{
+	message->flags |= BODY_INCOMPLETE;
+	message->content.size = message->mark.content;
+	message->content_bytes = message->mark.content_bytes;
+	message->encoded_bytes = message->mark.encoded_bytes;
+	if (message->sse)
+		sse_roll_back(message->sse);
+}
+
 void message_finish(struct core_shared *shared, struct message *message, uint64_t at_ns,
 		    bool complete)
 {

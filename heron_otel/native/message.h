@@ -42,9 +42,15 @@ struct message {
 	uint32_t flags;	      /* enum body_flag */
 	uint32_t interim;
 	uint16_t status; /* 0: a request */
+	uint8_t end;	 /* enum exchange_end: what broke it off; END_COMPLETE: nothing */
 	bool done;	 /* nothing comes any more */
 	bool deaf;	 /* decoding stopped: content is only counted */
-	bool guessed;	 /* found its place again after a gap inside chunked framing */
+	bool guessed;	 /* what follows the mark may belong to a later message */
+	struct {
+		size_t content;
+		uint64_t content_bytes;
+		uint64_t encoded_bytes;
+	} mark;
 	bool after_loss; /* responses between this one and the one before may be missing */
 };
 
@@ -55,6 +61,13 @@ void message_body(struct core_shared *shared, struct message *message, uint64_t 
 		  const uint8_t *data, size_t len, uint64_t expected);
 /* @missing bytes of content or framing were not captured here. */
 void message_gap(struct core_shared *shared, struct message *message, uint64_t missing);
+/*
+ * After a gap in chunked framing the place was lost: what is found next may belong to a later
+ * message. Marks the message as guessed.
+ */
+void message_guess(struct message *message);
+/* The guess was wrong: forgets what came after it. */
+void message_roll_back(struct message *message);
 /* No more content; @complete: the framing says so. */
 void message_finish(struct core_shared *shared, struct message *message, uint64_t at_ns,
 		    bool complete);

@@ -333,6 +333,8 @@ enum receive_result direction_receive(struct core_shared *shared, struct flow *f
 		if ((int32_t)(fin_seq - direction->next_seq) < 0)
 			return RECEIVE_OK;
 		direction->has_fin = true;
+		if (flow->http)
+			http1_closing(flow->http, side);
 		direction->fin_ts_ns = ts_ns;
 		direction->fin_arrived_ns = shared->now_ns;
 		end_at_fin(shared, flow, side, ts_ns);

@@ -28,6 +28,7 @@ struct sse {
 	bool gap_between; /* the gap began between two events */
 	bool limited;	  /* events go to the tail */
 	bool truncated;
+	struct sse_mark mark;
 	struct sse_runs main;
 	struct sse_runs tail[TAILS];
 };
@@ -338,6 +339,19 @@ void sse_gap(struct sse *sse)
 	sse->skip_lf = false;
 	sse->begun = true;
 	sse->after_gap = true;
+}
+
+void sse_mark(struct sse *sse)
+{
+	sse_runs_mark(sse->shared, &sse->main, &sse->mark);
+}
+
+void sse_roll_back(struct sse *sse)
+{
+	forget_event(sse);
+	sse_runs_roll_back(&sse->main, &sse->mark);
+	for (int i = 0; i < TAILS; i++)
+		sse_runs_free(sse->shared, &sse->tail[i]);
 }
 
 void sse_finish(struct sse *sse, uint64_t at_ns, bool complete)

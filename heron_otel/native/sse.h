@@ -30,6 +30,9 @@ void sse_feed(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len);
  * up at the next line.
  */
 void sse_gap(struct sse *sse);
+/* Remembers the events so far: sse_roll_back() forgets all that came later, and ends the stream. */
+void sse_mark(struct sse *sse);
+void sse_roll_back(struct sse *sse);
 /* End of the content. @complete: nothing was cut off, so an unfinished last line counts. */
 void sse_finish(struct sse *sse, uint64_t at_ns, bool complete);
 /* Events are missing because of max_body_bytes, max_event_bytes or memory. */

@@ -313,6 +313,24 @@ bool sse_runs_add(struct core_shared *shared, struct sse_runs *runs, const struc
 	return true;
 }
 
+void sse_runs_mark(struct core_shared *shared, struct sse_runs *runs, struct sse_mark *mark)
+{
+	close_run(shared,
+		  runs); /* without memory the run stays open, and is taken back as a whole */
+	mark->packed = runs->packed.size;
+	mark->runs = runs->runs;
+	mark->times = runs->times.size - runs->count * sizeof(uint64_t);
+}
+
+void sse_runs_roll_back(struct sse_runs *runs, const struct sse_mark *mark)
+{
+	runs->packed.size = mark->packed;
+	runs->runs = mark->runs;
+	runs->times.size = mark->times;
+	runs->count = 0;
+	runs->slots = 0;
+}
+
 size_t sse_runs_size(const struct sse_runs *runs)
 {
 	size_t size =

@@ -33,6 +33,12 @@ struct sse_slot {
 	bool string;
 };
 
+struct sse_mark {
+	size_t packed;
+	uint32_t runs;
+	size_t times;
+};
+
 struct sse_runs {
 	struct bytes packed;  /* finished runs, MessagePack */
 	uint32_t runs;	      /* in packed */
@@ -48,6 +54,12 @@ struct sse_runs {
 
 /* False: out of memory or over max_buffered_bytes, and the event is not kept. */
 bool sse_runs_add(struct core_shared *shared, struct sse_runs *runs, const struct sse_event *event);
+/*
+ * Remembers the present end: what is added later can be taken back. The open run ends here, so
+ * that a later event does not join it.
+ */
+void sse_runs_mark(struct core_shared *shared, struct sse_runs *runs, struct sse_mark *mark);
+void sse_runs_roll_back(struct sse_runs *runs, const struct sse_mark *mark);
 /* Bytes that the events take up. */
 size_t sse_runs_size(const struct sse_runs *runs);
 /* Runs that sse_runs_write() will write. */

@@ -160,6 +160,8 @@ void tcp_receive(struct flow_table *table, struct core_shared *shared, const str
 			shared->counters.stray_segments++;
 			return;
 		}
+		if (flow->http)
+			http1_closing(flow->http, side);
 		flow_close(table, shared, flow, STREAM_RESET);
 		return;
 	}

@@ -67,6 +67,7 @@ class Hub:
             for spans in (Spans(route.spans),)
         ]
         self._discarding = threading.Event()
+        self._lock = threading.Lock()  # of _discarded: receivers and the analysis count there
         self._first_span_ns = 0
         self._last_span_ns = 0
         self._records = 0
@@ -125,7 +126,7 @@ class Hub:
     def _put(self, item: _HandOver) -> None:
         while True:
             if self._discarding.is_set():
-                self._discarded += len(item.records)
+                self._discard(item)
                 return
             try:
                 self._waiting.put(item, timeout=0.2)
@@ -135,7 +136,7 @@ class Hub:
 
     def _take(self, item: _HandOver) -> None:
         if item.source not in self._open:
-            self._discarded += len(item.records)
+            self._discard(item)
             return
         if item.end:
             self._open.discard(item.source)
@@ -144,6 +145,10 @@ class Hub:
         self._records += len(item.records)
         for analysis, branches in self._chains(item.source):
             self._deliver(list(analysis.feed(item.records, item.now_ns)), branches)
+
+    def _discard(self, item: _HandOver) -> None:
+        with self._lock:
+            self._discarded += len(item.records)
 
     def _end(self, source: str) -> None:
         for analysis, branches in self._chains(source):

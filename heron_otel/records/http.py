@@ -18,16 +18,24 @@ import msgspec
 class ExchangeEnd(enum.IntEnum):
     """Why an exchange was closed."""
 
-    COMPLETE = 0  # both messages reached the end of their framing
+    COMPLETE = 0  # both messages reached their end; a request answered early may be INCOMPLETE
     RESPONSE_CUT = 1  # FIN inside the response
     RESET = 2  # RST, before or inside the response
     NO_RESPONSE = 3  # FIN before the first response byte
     IDLE = 4  # the flow was silent longer than the idle timeout
-    LOST = 5  # a capture gap hid the end of the exchange
+    LOST = 5  # a capture gap hid the end of the exchange, or whose response this is
     END_OF_INPUT = 6  # the capture ended inside the exchange
     LIMIT = 7  # closed to stay inside a limit
     PROTOCOL = 8  # bytes that are not HTTP/1.x where a message should begin
     UPGRADED = 9  # 101 or CONNECT 2xx: the connection left HTTP/1.x
+
+
+class EndedBy(enum.IntEnum):
+    """Who closed the connection (first FIN or RST) and so ended an exchange."""
+
+    NOBODY = 0  # the messages ended by themselves, or it was not seen
+    CLIENT = 1
+    SERVER = 2
 
 
 class BodyFlag(enum.IntFlag):
@@ -137,6 +145,7 @@ class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False
     end: int  # ExchangeEnd
     request: HttpRequest | None  # None only between core and ``http/``, see HttpExchangeStarted
     response: HttpResponse | None
+    ended_by: int = 0  # EndedBy
 
 
 class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):

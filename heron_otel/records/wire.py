@@ -76,6 +76,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
 
 
+CANCELLED = "cancelled"
+"""``CallError.type`` of a call whose client closed the connection before the answer was over."""
+
+
 class CallError(msgspec.Struct, frozen=True, kw_only=True):
     """Why a call failed."""
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -17,8 +18,11 @@ from heron_otel.store.launch import StoreEndpoint
 # What any use of a client raises when the store cannot be reached or says no.
 CLIENT_ERRORS = (ClickHouseError, HTTPError, OSError)
 
-# Its own reports about failed reads repeat what the exception says.
-logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+# Their own reports about failures repeat what the exception says.
+for _name in ("clickhouse_connect", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+_URL = re.compile(r" \(for url [^()]*\)")
 
 
 def connect(
@@ -68,6 +72,18 @@ def connect_server(
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error, at most 500 characters."""
+    """Return what a person needs of an error, one line of at most 500 characters.
+
+    Equal failures have equal texts: without ids of requests.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__cause__
     text = str(error).strip()
-    return text.splitlines()[0][:500] if text else type(error).__name__
+    if not text:
+        return type(error).__name__
+    line = text.splitlines()[0]
+    _, _, said = line.partition("DB::Exception: ")
+    return _URL.sub("", said or line)[:500]

@@ -51,14 +51,23 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def default_data_dir() -> Path:
-    """Return the data directory of this user: ``$HERON_OTEL_DATA_DIR``, else a standard place."""
+    """Return the data directory of this user: ``$HERON_OTEL_DATA_DIR``, else a standard place.
+
+    Raises StoreError for a user without a home.
+    """
     named = os.environ.get("HERON_OTEL_DATA_DIR")
     if named:
         return Path(named)
     if os.geteuid() == 0:
         return Path("/var/lib/heron-otel")
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "heron-otel"
+    try:
+        return (Path(state) if state else Path.home() / ".local" / "state") / "heron-otel"
+    except RuntimeError as error:
+        raise StoreError(
+            "this user has no home directory: choose a data directory with --data-dir or "
+            "HERON_OTEL_DATA_DIR"
+        ) from error
 
 
 class DataDir:
@@ -93,8 +102,13 @@ class DataDir:
             ) from error
 
     def has_data(self) -> bool:
-        """Return whether a store was ever opened here."""
-        return self.engine_path.is_dir()
+        """Return whether a store was ever opened here. Raises StoreError when nobody may know."""
+        try:
+            return self.engine_path.is_dir()
+        except OSError as error:
+            raise StoreError(
+                f"cannot read the data directory {self.path}: {error.strerror}"
+            ) from error
 
     def lock(self) -> None:
         """Become the owner until the process ends or ``unlock``. Raises DataDirInUseError."""
@@ -124,6 +138,15 @@ class DataDir:
         finally:
             os.close(fd)
         return False
+
+    def is_lost(self) -> bool:
+        """Return whether the directory that was locked is gone, or another one has its path."""
+        if self._lock_fd is None:
+            return True
+        try:
+            return not os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock_fd))
+        except OSError:
+            return True
 
     def unlock(self) -> None:
         """Give the directory up."""

@@ -76,6 +76,7 @@ def run_store(settings: StoreSettings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
+    os.umask(0o077)  # the engine's files hold what was captured
     directory = DataDir(settings.data_dir)
     directory.create()
     directory.lock()
@@ -126,11 +127,15 @@ def _serve(
             engine=engine.version,
         )
         while not stopped.wait(_POLL_S):
+            if directory.is_lost():
+                _log.warning("store ends: its data directory was removed")
+                break
             if settings.idle_exit_s is not None and server.idle_s() > settings.idle_exit_s:
                 _log.info("store ends: nobody asked", idle_s=settings.idle_exit_s)
                 break
     finally:
-        directory.remove_endpoint()
+        if not directory.is_lost():
+            directory.remove_endpoint()
         server.shutdown()
         if not server.drain(_DRAIN_S):
             _log.warning("store ends with requests running", waited_s=_DRAIN_S)

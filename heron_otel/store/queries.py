@@ -19,6 +19,8 @@ from heron_otel.store.client import CLIENT_ERRORS, first_line
 
 Record = dict[str, Json]
 
+ROLES = ("main", "subagent", "auxiliary")  # of calls
+
 _NO_TABLE = 60  # UNKNOWN_TABLE
 _NO_DATABASE = 81  # UNKNOWN_DATABASE
 
@@ -171,7 +173,7 @@ class StoreQueries:
     def calls(self, filters: Filters) -> list[Record]:
         """Return calls, newest last."""
         where = _Where(filters, trace="TraceId", moment="StartedAt")
-        where.equals("Role", filters.status if filters.status in _ROLES else None)
+        where.equals("Role", filters.status)
         where.any_of(("RequestModel", "ResponseModel"), filters.model)
         where.equals("AgentName", filters.agent)
         if filters.errors:
@@ -338,9 +340,6 @@ class StoreQueries:
             raise StoreError(f"the store cannot answer: {first_line(error)}") from error
         text = raw.decode("utf-8", "replace")
         return [_record(line) for line in text.split("\n") if line]
-
-
-_ROLES = ("main", "subagent", "auxiliary")
 
 
 class _Where:

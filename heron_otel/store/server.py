@@ -24,6 +24,7 @@ class ServerLimits:
     """Bounds of the server. Sizes in bytes, times in seconds."""
 
     connections: int = 128
+    connection_wait_s: float = 1.0  # for a place among them
     queries: int = 16  # at the same time; further ones wait
     queue_wait_s: float = 10.0
     request_bytes: int = 256 * MIB  # on the wire
@@ -87,8 +88,12 @@ class StoreServer(http.server.ThreadingHTTPServer):
         request: socket.socket | tuple[bytes, socket.socket],
         client_address: object,
     ) -> None:
-        """Give the connection a thread, or refuse it when there are too many."""
-        if not self._connections.acquire(blocking=False):
+        """Give the connection a thread, or refuse it when there are too many for a while.
+
+        Further connections wait in the backlog meanwhile: clients that just left give their
+        places back within milliseconds.
+        """
+        if not self._connections.acquire(timeout=self.limits.connection_wait_s):
             self.refused_connections += 1
             if isinstance(request, socket.socket):
                 request.settimeout(1.0)

@@ -52,7 +52,11 @@ _TEXTS: Final = (
     ("previous_response.id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),
     ("reasoning.level", semconv.REQUEST_REASONING_LEVEL),
 )
-_CUT: Final = BodyFlag.TRUNCATED | BodyFlag.CODING_BOMB
+# Plain integers: operations on enum members cost a microsecond each.
+_CUT: Final = int(BodyFlag.TRUNCATED | BodyFlag.CODING_BOMB)
+_UNSEEN_ENDS: Final = frozenset(
+    (int(ExchangeEnd.LOST), int(ExchangeEnd.END_OF_INPUT), int(ExchangeEnd.LIMIT))
+)
 _INT64: Final = range(-(2**63), 2**63)  # what an OTLP integer holds
 # A release date or "-latest" at the end of a model name, and the resource prefix of Gemini.
 _MODEL_VARIANT = re.compile(r"^models/|[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
@@ -85,7 +89,7 @@ class CallSpans:
         self._add_response(attributes, call)
         _add_network(attributes, call.exchange)
         _add_timing(attributes, call)
-        _add_capture(attributes, call.exchange, call.complete)
+        _add_capture(attributes, call)
         _add_heron(attributes, call, facts)
         if placed.late:
             attributes[semconv.HERON_CALL_LATE] = True
@@ -362,6 +366,7 @@ def _add_network(attributes: AttributeMap, exchange: HttpExchange) -> None:
         attributes[semconv.SERVER_PORT] = exchange.server_port if port is None else port
         attributes[semconv.NETWORK_PEER_ADDRESS] = exchange.server_address
     attributes[semconv.CLIENT_ADDRESS] = exchange.client_address
+    attributes[semconv.CLIENT_PORT] = exchange.client_port
     if request is not None:
         _add(attributes, semconv.USER_AGENT_ORIGINAL, field_value(request.fields, "user-agent"))
     if response is not None:
@@ -418,7 +423,9 @@ def _add_pace(
         )
 
 
-def _add_capture(attributes: AttributeMap, exchange: HttpExchange, complete: bool) -> None:
+def _add_capture(attributes: AttributeMap, call: LlmCall) -> None:
+    """Add what the capture missed or cut, and whether the call is whole."""
+    exchange = call.exchange
     lost = flags = 0
     for message in (exchange.request, exchange.response):
         if message is not None:
@@ -428,8 +435,10 @@ def _add_capture(attributes: AttributeMap, exchange: HttpExchange, complete: boo
         attributes[semconv.HERON_CAPTURE_LOST_BYTES] = lost
     if flags & _CUT:
         attributes[semconv.HERON_CAPTURE_TRUNCATED] = True
-    if not complete:
+    if not call.complete and exchange.end in _UNSEEN_ENDS:
         attributes[semconv.HERON_CAPTURE_INCOMPLETE] = True
+    if not call.complete:
+        attributes[semconv.HERON_CALL_INCOMPLETE] = True
 
 
 def _add_heron(attributes: AttributeMap, call: LlmCall, facts: AgentFacts) -> None:

@@ -105,18 +105,21 @@ class Redactor:
     """
 
     def __init__(self, memo_bytes: int) -> None:
-        self._messages: Memo[str, Message] = Memo(memo_bytes, lambda m: 3 * len(m.json))
+        # What stayed as it was is remembered by digest alone: the message itself is not kept.
+        self._clean: Memo[str, bool] = Memo(memo_bytes // 4, lambda _: 0)
+        self._messages: Memo[str, Message] = Memo(memo_bytes // 2, lambda m: 3 * len(m.json))
         self._blocks: Memo[tuple[int, bool], tuple[Blocks, bytes]] = Memo(
-            memo_bytes, lambda known: 4 * len(known[1])
+            memo_bytes // 8, lambda known: 2 * len(known[1])
         )
+        self._masked_blocks: Memo[str, bytes] = Memo(memo_bytes // 8, len)
         self._fields: Memo[str, str] = Memo(_FIELD_MEMO_BYTES, lambda text: 2 * len(text))
         self.masked = 0
         self.failures = 0
 
     def messages(self, messages: Iterable[Message]) -> tuple[Message, ...]:
         """Return the messages with secrets masked; unchanged ones are the same objects."""
-        known = self._messages.young.get
-        return tuple([known(message.digest) or self._message(message) for message in messages])
+        clean = self._clean.young
+        return tuple([m if m.digest in clean else self._message(m) for m in messages])
 
     def blocks(self, blocks: Blocks, *, masked: bool) -> bytes:
         """Return ``blocks`` as a JSON array, with secrets masked if wanted.
@@ -157,10 +160,16 @@ class Redactor:
         return known
 
     def _message(self, message: Message) -> Message:
-        known = self._messages.find(message.digest)
+        digest = message.digest
+        if self._clean.find(digest):
+            return message
+        known = self._messages.find(digest)
         if known is None:
             known = self._redact_message(message)
-            self._messages.put(message.digest, known)
+            if known is message:
+                self._clean.put(digest, True)
+            else:
+                self._messages.put(digest, known)
         return known
 
     def _redact_message(self, message: Message) -> Message:
@@ -178,10 +187,26 @@ class Redactor:
 
     def _encode_blocks(self, blocks: Blocks, masked: bool) -> bytes:
         try:
-            return msgspec.json.encode([self._members(b) for b in blocks] if masked else blocks)
+            content = msgspec.json.encode(blocks)
+            return self._mask_blocks(blocks, content) if masked else content
         except Exception:  # fail closed: unredacted content must not leave
             self.failures += 1
             return msgspec.json.encode([{"type": "text", "content": DROPPED_TEXT}])
+
+    def _mask_blocks(self, blocks: Blocks, content: bytes) -> bytes:
+        """Return ``content``, the JSON of ``blocks``, masked; equal content is masked once."""
+        digest = blake2b(content, digest_size=16).hexdigest()
+        if self._clean.find(digest):
+            return content
+        known = self._masked_blocks.find(digest)
+        if known is None:
+            redacted = [self._members(block) for block in blocks]
+            if all(new is old for new, old in zip(redacted, blocks, strict=True)):
+                self._clean.put(digest, True)
+                return content
+            known = msgspec.json.encode(redacted)
+            self._masked_blocks.put(digest, known)
+        return known
 
     def _walk(self, value: Json) -> Json:
         """Return ``value`` masked; the same object when nothing changed."""

@@ -26,8 +26,11 @@ def _classes(members: dict[bytes, bytes]) -> bytes:
 
 _TOKEN_CLASS = _classes({_LETTERS + _DIGITS + b"_-": b"a"})
 _TOKEN_RUN = b"a" * 16  # no key format below is shorter
-_DIGIT_CLASS = _classes({_DIGITS: b"0", b" -": b"-"})
-_CARD_SHAPES = (b"0" * 13, b"0000-0000-0000-0", b"0000-000000-000")
+# Lower case, every digit a 0, a blank a hyphen: one pass for all literals looked for.
+_FOLD = bytes(range(256)).lower().translate(bytes.maketrans(_DIGITS + b" ", b"0" * 10 + b"-"))
+_CARD_RUN = b"0" * 13
+_CARD_GROUPS = b"0000-0000"  # begins both shapes in use, four by four and 4-6-5
+_CARD_SHAPES = (b"0000-0000-0000-0", b"0000-000000-000")
 
 # No letter or digit before, or the letter of an escape such as \\n: JSON inside JSON.
 _BOUNDARY = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))"
@@ -64,6 +67,7 @@ _AWS_SECRET = re.compile(
     rb"(?i)ecret_?access_?key[\"'\\]{0,3}[ ]{0,2}[=:][ ]{0,2}[\"'\\]{0,3}([A-Za-z0-9/+]{40})"
 )
 
+_KEY_ANCHOR = b"-----begin-"
 _KEY_BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")
 
@@ -105,15 +109,16 @@ def redact_bytes(data: bytes) -> bytes:
     tokens = data.translate(_TOKEN_CLASS)
     if _TOKEN_RUN in tokens:
         found += _find_tokens(data, tokens)
-    digits = data.translate(_DIGIT_CLASS)
-    for shape in _CARD_SHAPES:
-        if shape in digits:
-            found += _find_cards(data, digits, shape)
-    lower = data.lower()
+    folded = data.translate(_FOLD)
+    if _CARD_RUN in folded:
+        found += _find_cards(data, folded, _CARD_RUN)
+    if _CARD_GROUPS in folded:
+        for shape in _CARD_SHAPES:
+            found += _find_cards(data, folded, shape)
     for anchor, pattern, label in _ANCHORED:
-        if anchor in lower:
-            found += _find_anchored(data, lower, anchor, pattern, label)
-    if b"-----BEGIN " in data:
+        if anchor in folded:
+            found += _find_anchored(data, folded, anchor, pattern, label)
+    if _KEY_ANCHOR in folded:
         found += _find_private_keys(data)
     if not found:
         return data
@@ -229,7 +234,7 @@ def _find_cards(data: bytes, classes: bytes, shape: bytes) -> Iterator[Found]:
             if is_card_number(card[0].replace(b" ", b"").replace(b"-", b"")):
                 yield card.start(), card.end(), b"card"
                 stop = card.end()
-        elif shape is _CARD_SHAPES[0]:
+        elif shape is _CARD_RUN:
             stop = _end_of_digits(classes, stop)
         position = classes.find(shape, stop)
 
@@ -253,12 +258,12 @@ def _find_private_keys(data: bytes) -> Iterator[Found]:
 
 
 def _find_anchored(
-    data: bytes, lower: bytes, anchor: bytes, pattern: re.Pattern[bytes], label: bytes
+    data: bytes, folded: bytes, anchor: bytes, pattern: re.Pattern[bytes], label: bytes
 ) -> Iterator[Found]:
     """Yield what follows the name of a secret."""
-    position = lower.find(anchor)
+    position = folded.find(anchor)
     while position >= 0:
         match = pattern.match(data, position)
         if match is not None:
             yield match.start(1), match.end(1), label
-        position = lower.find(anchor, position + 1)
+        position = folded.find(anchor, position + 1)

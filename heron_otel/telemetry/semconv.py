@@ -45,6 +45,7 @@ UNKNOWN_SERVICE: Final = "unknown_service:llm"
 
 # General, v1.41.
 CLIENT_ADDRESS: Final = "client.address"
+CLIENT_PORT: Final = "client.port"
 ERROR_TYPE: Final = "error.type"
 HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
 NETWORK_PEER_ADDRESS: Final = "network.peer.address"
@@ -115,6 +116,7 @@ HERON_LINK_TYPE: Final = "heron.link.type"
 
 # Ours, on call spans.
 HERON_CALL_AUXILIARY_KIND: Final = "heron.call.auxiliary_kind"
+HERON_CALL_INCOMPLETE: Final = "heron.call.incomplete"
 HERON_CALL_LATE: Final = "heron.call.late"
 HERON_CALL_ROLE: Final = "heron.call.role"
 HERON_CAPTURE_INCOMPLETE: Final = "heron.capture.incomplete"

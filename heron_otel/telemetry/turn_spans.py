@@ -45,10 +45,8 @@ class TurnSpans:
         if self._config.root_usage:
             legacy = self._config.semconv.legacy
             add_usage(attributes, turn.usage, self._config.semconv, cache=legacy)
-        if turn.error_type is not None:
-            attributes[semconv.ERROR_TYPE] = turn.error_type
-        elif turn.status is TurnStatus.ERROR:
-            attributes[semconv.ERROR_TYPE] = _OTHER
+        if turn.status is TurnStatus.ERROR:
+            attributes[semconv.ERROR_TYPE] = turn.error_type or _OTHER
         _add_turn_facts(attributes, turn)
         return Span(
             trace_id=trace_id_of_turn(key.key),

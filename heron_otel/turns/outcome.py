@@ -6,10 +6,7 @@ from __future__ import annotations
 from heron_otel.records.agents import AgentCall
 from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.turns import TurnStatus
-from heron_otel.records.wire import LlmCall
-
-_ABORTS = frozenset(("connection_reset", "stream_interrupted", "no_response"))
-"""Values of ``CallError.type`` for exchanges whose connection went away."""
+from heron_otel.records.wire import CANCELLED, LlmCall
 
 
 def has_failed(call: LlmCall) -> bool:
@@ -20,18 +17,9 @@ def has_failed(call: LlmCall) -> bool:
     return not call.complete and not any(response.stop_reasons)
 
 
-def is_aborted(call: LlmCall) -> bool:
-    """Return whether the connection was closed under a call that had not failed by itself.
-
-    Which side closed is not known. A client whose server goes away tries again and the turn
-    goes on, so a turn that ends here was given up.
-    """
-    response = call.exchange.response
-    return (
-        call.error is not None
-        and call.error.type in _ABORTS
-        and (response is None or response.status_code < 400)
-    )
+def is_cancelled(call: LlmCall) -> bool:
+    """Return whether the client gave up a call that had not failed by itself."""
+    return call.error is not None and call.error.type == CANCELLED
 
 
 def status_after(record: AgentCall) -> TurnStatus:
@@ -39,7 +27,7 @@ def status_after(record: AgentCall) -> TurnStatus:
     call = record.call
     if not has_failed(call):
         return TurnStatus.INCOMPLETE
-    if is_aborted(call):
+    if is_cancelled(call):
         return TurnStatus.CANCELLED
     if call.exchange.end in (ExchangeEnd.END_OF_INPUT, ExchangeEnd.LOST, ExchangeEnd.LIMIT):
         return TurnStatus.INCOMPLETE

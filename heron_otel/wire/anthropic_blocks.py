@@ -14,7 +14,8 @@ SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
 def normalise_item(item: Json) -> tuple[Message, ...]:
     """Return the messages of one item of ``messages``; nothing for what is no object.
 
-    Tool results have a message of their own with role ``tool``; the order of the blocks stays.
+    Each tool result has a message of its own with role ``tool``, as in the other APIs; the order
+    of the blocks stays.
     """
     if not isinstance(item, dict):
         return ()
@@ -26,17 +27,16 @@ def normalise_item(item: Json) -> tuple[Message, ...]:
         return (make_message(role, block_parts(content)),)
     messages: list[Message] = []
     group: list[Part] = []
-    group_role = role
     for block in content:
-        is_result = isinstance(block, dict) and block.get("type") == "tool_result"
-        block_role = "tool" if is_result else role
-        if block_role != group_role and group:
-            messages.append(make_message(group_role, group))
+        if not isinstance(block, dict) or block.get("type") != "tool_result":
+            group.extend(block_parts([block]))
+            continue
+        if group:
+            messages.append(make_message(role, group))
             group = []
-        group_role = block_role
-        group.extend(block_parts([block]))
+        messages.append(make_message("tool", [block_part(block)]))
     if group or not messages:
-        messages.append(make_message(group_role, group))
+        messages.append(make_message(role, group))
     return tuple(messages)
 
 

@@ -89,7 +89,8 @@ class MessagesFold:
                 delta = value.get("delta")
                 if isinstance(delta, dict):
                     self._ending(delta)
-                self._ending({"context_management": value.get("context_management")})
+                if "context_management" in value:
+                    self._ending({"context_management": value["context_management"]})
                 self._count(value.get("usage"))
                 self._answer.usage_is_final = True
             case "message_stop":

@@ -35,11 +35,7 @@ from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode, decode_lines
 from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
-from heron_otel.wire.providers import (
-    provider_of_host,
-    provider_of_path,
-    provider_of_response,
-)
+from heron_otel.wire.providers import Providers, provider_of_path, provider_of_response
 from heron_otel.wire.timing import timing_of
 
 MAX_OPEN_CALLS = 4096
@@ -105,7 +101,7 @@ class WireCalls:
         max_open_calls: int = MAX_OPEN_CALLS,
     ) -> None:
         self._source = source
-        self._providers = dict(providers or {})
+        self._providers = Providers(providers or {})
         self._open: dict[tuple[int, int], _Asked] = {}
         self._max_open_calls = max_open_calls
         self.memory = Memory(memory_bytes)
@@ -187,7 +183,7 @@ class WireCalls:
         return _Asked(
             key=call_key(record, request),
             api=api,
-            provider=provider_of_host(found.host, self._providers) or provider_of_path(found.path),
+            provider=self._providers.of_host(found.host) or provider_of_path(found.path),
             request=api.request(members, found.path, self.memory),
         )
 
@@ -218,7 +214,7 @@ class WireCalls:
                 self._counters.malformed_responses += 1
         is_cut = _is_cut(exchange, answer)
         if error is None and is_cut:
-            error = error_of_end(exchange.end, is_answered=response is not None)
+            error = error_of_end(exchange.end, exchange.ended_by, is_answered=response is not None)
         provider = asked.provider or answer.provider
         made = None
         if response is not None:
@@ -281,16 +277,19 @@ def _is_cut(exchange: HttpExchange, answer: Answer) -> bool:
     """Return whether the exchange ended before the answer did.
 
     Clients close the connection after the last event that they need (``[DONE]``,
-    ``message_stop``): that is a complete call.
+    ``message_stop``): that is a complete call. A stream of which no choice has ended is cut even
+    when its framing is whole: a proxy ends it in order after its backend went away.
     """
     response = exchange.response
     if response is None:
         return True
     if answer.done and response.runs:
         return False
-    if exchange.end not in _ENDED:
+    if exchange.end not in _ENDED or response.flags & _INCOMPLETE:
         return True
-    return bool(response.flags & _INCOMPLETE)
+    if not response.runs or not answer.choices or response.flags & _DAMAGED:
+        return False
+    return not any(choice.stop_reason for choice in answer.choices)
 
 
 def _estimate(request: LlmRequest, answer: Answer, *, is_broken: bool) -> None:

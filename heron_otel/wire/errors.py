@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from heron_otel.records.http import ExchangeEnd
-from heron_otel.records.wire import CallError, Json
+from heron_otel.records.http import EndedBy, ExchangeEnd
+from heron_otel.records.wire import CANCELLED, CallError, Json
 
 MAX_MESSAGE_CHARACTERS = 2000
 """Longer error messages are cut: some servers answer with whole HTML pages."""
@@ -62,11 +62,14 @@ def error_of_status(status_code: int, body: Json, told: CallError | None = None)
     return told
 
 
-def error_of_end(end: int, *, is_answered: bool) -> CallError | None:
+def error_of_end(end: int, ended_by: int, *, is_answered: bool) -> CallError | None:
     """Return the error of an exchange that ended early, or None when only the capture did.
 
-    ``is_answered`` says whether a response byte came.
+    ``ended_by`` is an ``EndedBy``; ``is_answered`` says whether a response byte came. A stream
+    whose framing ends in order before the answer does was interrupted behind the server.
     """
+    if ended_by == EndedBy.CLIENT:
+        return CallError(type=CANCELLED)
     match end:
         case ExchangeEnd.RESET:
             return CallError(type=CONNECTION_RESET)
@@ -74,7 +77,7 @@ def error_of_end(end: int, *, is_answered: bool) -> CallError | None:
             return CallError(type=TIMEOUT)
         case ExchangeEnd.NO_RESPONSE:
             return CallError(type=NO_RESPONSE)
-        case ExchangeEnd.RESPONSE_CUT:
+        case ExchangeEnd.COMPLETE | ExchangeEnd.RESPONSE_CUT:
             return CallError(type=STREAM_INTERRUPTED if is_answered else NO_RESPONSE)
         case _:
             return None

@@ -137,21 +137,17 @@ def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
 
 def _is_literal_safe(parts: tuple[bytes, ...], rules: MergeRules) -> bool:
     """Return whether the literal text of a run adds nothing that counts per event."""
-    is_required_found = False
-    is_begun = False
-    for part in parts:
-        if not is_required_found and rules.required in part:
-            is_required_found = True
-        for excluded in rules.excluded:
-            if excluded in part:
-                return False
-        begin = 0 if is_begun else part.find(rules.begin)
-        if begin >= 0:
-            is_begun = True
-            # The first search is cheap and finds nothing in most streams.
-            if _TEXT_MEMBER.search(part, begin) and rules.constant.search(part, begin):
-                return False
-    return is_required_found
+    literal = b'"'.join(parts)  # as if every slot were an empty string
+    if rules.required not in literal:
+        return False
+    for excluded in rules.excluded:
+        if excluded in literal:
+            return False
+    begin = literal.find(rules.begin)
+    # The first search is cheap and finds nothing in most streams.
+    return begin < 0 or not (
+        _TEXT_MEMBER.search(literal, begin) and rules.constant.search(literal, begin)
+    )
 
 
 def _content_times(run: SseRun, rules: MergeRules, times: list[int]) -> list[int]:

@@ -25,6 +25,7 @@ MEMO_BYTES = 32 * 1024 * 1024
 
 _ENTRY_BYTES = 1000  # key, tuple, struct and dictionaries of a small entry, measured
 _SAMPLE_BYTES = 32
+_MIN_PARTS_BYTES = 1024  # shorter texts cost less to read again than to find, measured
 
 
 def make_message(role: str, parts: list[Part], name: str | None = None) -> Message:
@@ -107,6 +108,8 @@ class Memory:
     ) -> tuple[Part, ...]:
         """Return the parts that ``normalise`` makes of ``raw``."""
         text = bytes(raw)
+        if len(text) < _MIN_PARTS_BYTES:
+            return tuple(normalise(decode_raw(raw)))
         parts = self.parts.find(kind, text)
         if parts is None:
             parts = tuple(normalise(decode_raw(raw)))

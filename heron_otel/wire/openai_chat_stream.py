@@ -27,6 +27,7 @@ MAX_TOOL_CALLS = 1024
 
 # vLLM makes ids of 32 hexadecimal digits, OpenAI of letters and digits.
 _VLLM_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
+_VLLM_ID_CHARS = len("chatcmpl-") + 32
 _METADATA = ("service_tier", "system_fingerprint", "provider")
 _RARE = frozenset({"error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
 _MEMBERS_BESIDE = frozenset(
@@ -193,7 +194,13 @@ class ChatFold:
             answer.provider = "ollama"
         if answer.provider is None and "prompt_cache_hit_tokens" in self._usage:
             answer.provider = "deepseek"
-        if answer.provider is None and answer.id is not None and _VLLM_ID.fullmatch(answer.id):
+        identity = answer.id
+        if (
+            answer.provider is None
+            and identity is not None
+            and len(identity) == _VLLM_ID_CHARS
+            and _VLLM_ID.fullmatch(identity)
+        ):
             answer.provider = "vllm"
         return answer
 

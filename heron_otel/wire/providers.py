@@ -37,6 +37,8 @@ _HOSTS: Mapping[str, str] = {
     "api.fireworks.ai": "fireworks",
     "api.cerebras.ai": "cerebras",
 }
+MAX_HOSTS = 1024
+"""Hosts whose provider is remembered; a client rarely talks to more than ten."""
 _VERTEX_SUFFIX = "-aiplatform.googleapis.com"  # regional hosts: us-east5-aiplatform...
 _BEDROCK_PREFIXES = ("bedrock-runtime.", "bedrock-runtime-fips.", "bedrock.")
 # Google's resource names: publishers.models of Vertex AI, Code Assist, models of AI Studio.
@@ -50,6 +52,29 @@ _RESOURCE_PROVIDERS: Mapping[str, str] = {
     "studio": "gcp.gemini",
 }
 _SERVERS: Mapping[str, str] = {"llama.cpp": "llama.cpp", "ollama": "ollama", "vllm": "vllm"}
+
+
+class Providers:
+    """Providers by host, looked up once for each of the last hosts seen.
+
+    ``known`` are host names of the configuration; they go before the built-in ones.
+    """
+
+    def __init__(self, known: Mapping[str, str], *, max_hosts: int = MAX_HOSTS) -> None:
+        self._known = dict(known)
+        self._max_hosts = max_hosts
+        self._found: dict[str, str | None] = {}
+
+    def of_host(self, host: str) -> str | None:
+        """Return the provider that serves ``host`` (may hold a port), or None."""
+        try:
+            return self._found[host]
+        except KeyError:
+            pass
+        if len(self._found) >= self._max_hosts:
+            self._found.clear()  # it costs a few microseconds to find each of them again
+        provider = self._found[host] = provider_of_host(host, self._known)
+        return provider
 
 
 def provider_of_host(host: str, known: Mapping[str, str]) -> str | None:

@@ -50,8 +50,12 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
     """
     prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
-    given_input = _first(usage, "prompt_tokens", "input_tokens")
-    given_output = _first(usage, "completion_tokens", "output_tokens")
+    given_input = count(usage.get("prompt_tokens"))
+    if given_input is None:
+        given_input = count(usage.get("input_tokens"))
+    given_output = count(usage.get("completion_tokens"))
+    if given_output is None:
+        given_output = count(usage.get("output_tokens"))
     if given_input is None and given_output is None:
         return None
     cache_read = count(prompt.get("cached_tokens"))
@@ -59,7 +63,9 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
         cache_read = _first(
             usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
         )
-    cache_write = _first(prompt, "cache_write_tokens", "cache_creation_tokens")
+    cache_write = None
+    if prompt:
+        cache_write = _first(prompt, "cache_write_tokens", "cache_creation_tokens")
     if cache_write is None:
         cache_write = count(usage.get("cache_creation_input_tokens"))
     reasoning = count(completion.get("reasoning_tokens"))
@@ -91,12 +97,12 @@ def anthropic_usage(usage: Mapping[str, Json]) -> Usage | None:
 
     On the wire ``input_tokens`` excludes what was read from and written to the cache.
     """
-    uncached = _first(usage, "input_tokens")
-    output_tokens = _first(usage, "output_tokens")
+    uncached = count(usage.get("input_tokens"))
+    output_tokens = count(usage.get("output_tokens"))
     if uncached is None and output_tokens is None:
         return openai_usage(usage)
-    cache_read = _first(usage, "cache_read_input_tokens")
-    cache_write = _first(usage, "cache_creation_input_tokens")
+    cache_read = count(usage.get("cache_read_input_tokens"))
+    cache_write = count(usage.get("cache_creation_input_tokens"))
     if cache_write is None:
         written = _details(usage, "cache_creation")
         parts = [number for name in written if (number := count(written[name])) is not None]

@@ -27,8 +27,8 @@ class LimitsConfig:
     """Event time without a packet after which a quiet connection is closed."""
     exchange_idle: Duration = 900.0
     """The same for a connection whose request waits for its response."""
-    announce_after: Duration = 1.0
-    """A call still open this long after its request ended is shown as started."""
+    announce_after: Duration = 0.5
+    """A call still open this long after its request ended is shown as started; keep it below the 1 s grace of turns."""
     max_head_bytes: Size = 128 << 10
     """One message head."""
     max_fields: int = 512

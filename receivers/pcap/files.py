@@ -20,7 +20,6 @@ from heron_otel.receivers.pcap.config import PcapConfig
 from heron_otel.receivers.pcap.inputs import Input, expand, in_time_order, opened
 from heron_otel.receivers.pcap.limits import new_core
 
-BATCH_BYTES = 256 << 10  # larger batches cost memory in every stage and save no time
 SHARD_BATCHES = 2  # batches that wait for the merge, per shard
 STOP_POLL_S = 0.2  # how soon a thread that waits for room sees a stop
 
@@ -159,7 +158,7 @@ class FileCapture:
                     if shard == 0:
                         self._reader = reader
                     while not self._stop.is_set():
-                        batch = reader.read_batch(BATCH_BYTES)
+                        batch = reader.read_batch()
                         if batch is None:
                             break
                         yield _Read(batch, core.now_ns, end=False)

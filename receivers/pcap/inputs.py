@@ -52,6 +52,8 @@ def expand(names: Iterable[str], *, patterns: bool) -> list[str]:
 def opened(path: str) -> Iterator[int]:
     """Open a capture and give its file descriptor. Raises CaptureError with the reason."""
     if path == STDIN:
+        if sys.stdin is None:
+            raise CaptureError(f"{STDIN_NAME}: is closed")
         yield sys.stdin.fileno()
         return
     try:
@@ -94,7 +96,7 @@ def in_time_order(
 
 def _size(path: str) -> int | None:
     try:
-        status = os.stat(sys.stdin.fileno() if path == STDIN else path)
+        status = os.stat(0 if path == STDIN else path)
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None

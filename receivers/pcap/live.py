@@ -15,7 +15,6 @@ from heron_otel.native.capture import Core, LiveReader
 from heron_otel.receivers.pcap.config import PcapConfig
 from heron_otel.receivers.pcap.limits import new_core
 
-BATCH_BYTES = 256 << 10
 WAIT_MS = 100  # a stop is seen this late; libpcap hands blocks over at this pace
 # Packets younger than this may still be in the kernel ring: the event clock stays behind them.
 RING_DELAY_NS = 500_000_000
@@ -98,7 +97,7 @@ class LiveCapture:
                     # What was captured before the stop comes out of the ring a little later.
                     ends_s = time.monotonic() + LAST_READS_S
                 try:
-                    batch = reader.read_batch(BATCH_BYTES, WAIT_MS)
+                    batch = reader.read_batch(wait_ms=WAIT_MS)
                 except CaptureError as error:
                     self._fail(sink, error)
                     break

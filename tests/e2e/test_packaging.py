@@ -31,8 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(original, source / name, follow_symlinks=False)
     subprocess.run(
-        [sys.executable, "setup.py", "-q", "bdist_wheel", "--dist-dir", str(folder)],
-        cwd=source,
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source)],
         check=True,
         capture_output=True,
         timeout=300,

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from heron_otel.exporters.clickhouse.config import ClickHouseConfig
 from heron_otel.exporters.clickhouse.exporter import ClickHouseExporter
 from heron_otel.records.telemetry import StatusCode, TelemetryBatch
 from heron_otel.telemetry import semconv
-from tests.support.running_store import end, run_cli, started
+from tests.support.running_store import ROOT, WAIT_S, end, run_cli, started
 from tests.support.stored_spans import (
     SECOND_NS,
     START_NS,
@@ -126,6 +128,22 @@ def test_table_fits_100_columns_and_holds_no_control_character(command: str, fil
     assert "\x07" not in done.stdout
 
 
+@pytest.mark.parametrize("command", sorted(NAMES))
+def test_table_is_written_in_a_locale_without_its_characters(command: str, filled: Path) -> None:
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run_cli(command, "--data-dir", str(filled), COLUMNS="50", **locale)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize("command", [*sorted(NAMES), "doctor"])
+def test_closed_standard_output_is_no_error(command: str, filled: Path) -> None:
+    heron = [sys.executable, "-m", "heron_otel", command, "--data-dir", str(filled)]
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *heron]
+    done = subprocess.run(closed, cwd=ROOT, capture_output=True, timeout=WAIT_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 @pytest.mark.parametrize(
     ("arguments", "rows"),
     [
@@ -135,6 +153,8 @@ def test_table_fits_100_columns_and_holds_no_control_character(command: str, fil
         (("calls", "--model", "claude-sonnet-4"), 3),
         (("calls", "--model", "gpt-5"), 0),
         (("calls", "--status", "main"), 4),
+        (("calls", "--until", "9999-12-31"), 4),
+        (("calls", "--since", "9999-12-31"), 0),
         (("calls", "--since", "2026-09-21T14:14:00Z"), 2),
         (("calls", "--until", "2026-09-21T14:14:00"), 2),
         (("calls", "--limit", "3"), 3),
@@ -185,6 +205,7 @@ def test_store_without_tables_says_how_to_fill_it(tmp_path: Path) -> None:
         (("turns", "--limit", "0"), 2, "--limit must be from 1"),
         (("calls", "ffffffffffff"), 1, "no call has an id that begins with ffffffffffff"),
         (("calls", "abc", "--messages", "def"), 2, "calls takes one ID"),
+        (("calls", ""), 1, "several calls have an id that begins with"),
         (("store", "--listen", "0.0.0.0:1"), 2, "only on loopback"),
         (("store", "--idle-exit", "soon"), 2, "--idle-exit must be a time"),
     ],

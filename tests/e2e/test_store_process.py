@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -144,6 +145,27 @@ def test_started_store_ends_by_itself_when_nobody_asks(own_dir: Path) -> None:
     assert "nobody asked" in (own_dir / "store.log").read_text()
     # The next one finds the data again.
     assert started(own_dir).port > 0
+
+
+def test_store_ends_when_its_directory_is_removed(own_dir: Path) -> None:
+    pid = started(own_dir).pid
+    process = os.pidfd_open(pid)
+    shutil.rmtree(own_dir)
+    ended, _, _ = select.select([process], [], [], WAIT_S)
+    os.close(process)
+    assert ended
+    assert not own_dir.exists()
+
+
+def test_files_of_the_engine_are_for_their_user_only(own_dir: Path) -> None:
+    own_dir.mkdir(mode=0o755)
+    exporter = ClickHouseExporter("clickhouse", ClickHouseConfig(data_dir=str(own_dir)))
+    exporter.start()
+    exporter.export(turn_batch("turn-1", "session-1"))
+    exporter.shutdown()
+    files = list(own_dir.rglob("*"))
+    assert len(files) > 20
+    assert [str(file) for file in files if file.stat().st_mode & 0o077] == []
 
 
 def test_tokens_survive_a_restart(own_dir: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from heron_otel.records.http import (
     BodyFlag,
+    EndedBy,
     ExchangeEnd,
     HttpExchange,
     HttpExchangeStarted,
@@ -269,6 +270,7 @@ def pair(
     request_seq: int = 1000,
     emitted_at_ns: int | None = None,
     emitted_frame: int = 1,
+    ended_by: EndedBy = EndedBy.NOBODY,
 ) -> HttpExchange:
     """Return the exchange of ``request`` and ``response``."""
     if emitted_at_ns is None:
@@ -286,6 +288,7 @@ def pair(
         end=int(end),
         request=request,
         response=response,
+        ended_by=int(ended_by),
     )
 
 
@@ -311,6 +314,7 @@ def make_exchange(
     response_flags: int = 0,
     lost_bytes: int = 0,
     end: ExchangeEnd = ExchangeEnd.COMPLETE,
+    ended_by: EndedBy = EndedBy.NOBODY,
     answered: bool = True,
     client: tuple[str, int] = ("10.0.0.1", 40000),
     server: tuple[str, int] = ("10.0.0.2", 8000),
@@ -363,6 +367,7 @@ def make_exchange(
         index=index,
         request_seq=request_seq,
         emitted_at_ns=emitted_at_ns,
+        ended_by=ended_by,
     )
 
 

@@ -227,17 +227,14 @@ def _errors(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
 
 
 def _cut_errors(entry: Entry) -> tuple[str, ...]:
-    """Return what a call that ended early may be called.
-
-    A client that gives up closes with FIN or RST, whatever is left in its buffers.
-    """
-    match entry["outcome"], entry["status"]:
-        case "cut_rst", _:
+    """Return what a call that ended early is called: it depends on who closed, and how."""
+    match entry["outcome"]:
+        case "cut_rst":
             return ("connection_reset",)
-        case "cut_fin", _:
+        case "cut_fin":
             return ("stream_interrupted",)
-        case "client_closed", None:
-            return ("no_response", "connection_reset")
+        case "client_closed":
+            return ("cancelled",)
     return ("stream_interrupted", "connection_reset")
 
 

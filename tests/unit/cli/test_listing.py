@@ -8,9 +8,9 @@ import argparse
 import pytest
 
 from heron_otel.cli import calls, sessions, tools, turns
-from heron_otel.cli.listing import filters_of, is_filtered
+from heron_otel.cli.listing import filters_of, is_filtered, print_table
 from heron_otel.errors import UsageError
-from heron_otel.store.queries import Filters
+from heron_otel.store.queries import Filters, Record
 
 NOW_NS = 1_790_000_000_000_000_000
 HOUR_NS = 3600 * 10**9
@@ -74,3 +74,37 @@ def test_moment_that_is_neither_is_a_usage_error(text: str) -> None:
 def test_limit_is_bounded(limit: str) -> None:
     with pytest.raises(UsageError, match="--limit must be from 1 to 1000000"):
         filters("turns", f"--limit={limit}")
+
+
+@pytest.mark.parametrize("command", ["calls", "turns", "tools"])
+def test_status_that_does_not_exist_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(command, "--status", "broken")
+    assert ended.value.code == 2
+    assert "--status: invalid choice: 'broken'" in capsys.readouterr().err
+
+
+def test_moments_beyond_what_the_store_counts_are_its_last_one() -> None:
+    assert filters("turns", "--until", "9999-12-31").until_ns == 2**63 - 1
+
+
+def test_long_captured_text_leaves_room_for_the_other_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    row: Record = {
+        "started_at": "2026-01-31T12:00:00.000000000Z",
+        "tool": "\u5bbd" * 100,
+        "trace_id": "0123456789abcdef",
+        "agent": "claude-cli",
+        "outcome": "unknown",
+        "duration_s": 0.0,
+        "result_bytes": 12,
+        "arguments": "{}",
+    }
+    print_table(tools.LISTING, [row])
+    (_, line) = capsys.readouterr().out.splitlines()
+    for text in ("01-31 12:00:00", "01234567", "claude-cli", "unknown", " - ", "12", "{}"):
+        assert text in line

@@ -8,8 +8,19 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from heron_otel.cli.terminal import compact, console, moment, number, plain, safe, seconds, short
+from heron_otel.cli.terminal import (
+    compact,
+    console,
+    cut,
+    moment,
+    number,
+    plain,
+    safe,
+    seconds,
+    short,
+)
 from heron_otel.records.wire import Json
 
 
@@ -89,3 +100,24 @@ def test_output_that_is_no_terminal_has_100_columns_and_no_colour(
     assert screen.width == 100
     screen.print("[bold]text[/bold] :smile:", style="red")
     assert out.getvalue() == "[bold]text[/bold] :smile:\n"
+
+
+def test_width_of_no_columns_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert console(io.StringIO()).width == 100
+
+
+def test_text_is_cut_by_the_columns_it_takes() -> None:
+    assert cut("abcdef", 6) == "abcdef"
+    assert cut("abc\ndefg", 6) == "abc d\u2026"
+    assert cut("\u5bbd" * 4, 8) == "\u5bbd" * 4
+    assert cell_len(cut("\u5bbd" * 5, 8)) <= 8
+
+
+def test_reader_of_the_console_that_went_away_is_a_broken_pipe() -> None:
+    class Closed(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        console(Closed()).print("text")

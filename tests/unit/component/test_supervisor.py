@@ -134,3 +134,17 @@ def test_health_keeps_the_moment_a_status_began() -> None:
     assert (seen.since_ns, seen.failures, seen.error) == (2, 2, "second")
     health.forget("a")
     assert health.is_healthy
+
+
+def test_pause_stays_bounded_after_any_number_of_failures() -> None:
+    runs = itertools.count(1)
+
+    def run(stop: threading.Event) -> None:
+        if next(runs) < 1500:
+            raise ValueError("x")
+
+    health = ticking()
+    flaky = worker(run, health, max_restarts=10_000)
+    flaky.start()
+    assert flaky.join(30)
+    assert health.snapshot()["receivers/x"].failures == 1499

@@ -180,3 +180,30 @@ def test_body_that_is_not_a_mapping_is_a_problem() -> None:
 def test_setting_inside_a_group_keeps_the_other_defaults_of_that_group() -> None:
     assert good("outer: {height: 5}").outer == Outer(width=7, height=5, inner=Inner(depth=8))
     assert good("outer: {inner: {}}").outer == Outer(width=7, inner=Inner(depth=8))
+
+
+def test_ranges_are_checked_beside_settings_that_cannot_be_read() -> None:
+    text = "name: n\ncount: 13\nfoo: 1\nratio: x\nouter: {wide: 1, inner: {depth: 10, foo: 1}}\n"
+    _, problems = bind(text)
+    assert problems == [
+        "receivers.x.foo: unknown setting; known: colour, count, headers, inner, inners, limit, "
+        "maybe, mode, name, names, on, outer, port, ratio, size, token, wait [c.yaml:3]",
+        "receivers.x.ratio: must be a number, got x [c.yaml:4]",
+        "receivers.x.outer.wide: unknown setting; did you mean width? [c.yaml:5]",
+        "receivers.x.outer.inner.foo: unknown setting; known: depth [c.yaml:5]",
+        "receivers.x.outer.inner.depth: must be at most 9, got 10 [c.yaml:5]",
+        "receivers.x.count: must not be 13, got 13 [c.yaml:2]",
+    ]
+
+
+def test_ranges_are_checked_beside_a_required_setting_that_is_absent() -> None:
+    _, problems = bind("count: 13")
+    assert problems == [
+        "receivers.x.name: required setting is missing [c.yaml:1]",
+        "receivers.x.count: must not be 13, got 13 [c.yaml:1]",
+    ]
+
+
+def test_required_setting_that_is_misspelt_is_one_problem() -> None:
+    _, problems = bind("nam: n")
+    assert problems == ["receivers.x.nam: unknown setting; did you mean name? [c.yaml:1]"]

@@ -215,6 +215,17 @@ def test_content_that_is_not_in_its_coding_is_corrupt() -> None:
         assert (response.content, response.flags) == (b"", BodyFlag.CODING_CORRUPT)
 
 
+def test_zstd_frames_are_those_of_rfc_8878() -> None:
+    skippable = b"\x5a\x2a\x4d\x18\x04\x00\x00\x00skip"
+    for size in (None, 1, 3):
+        response = reply(skippable + zstd(b"a") + skippable + zstd(b"b"), "Content-Encoding: zstd")
+        record = the_response(play([client(get()), server(response)], size=size).only)
+        assert (record.content, record.flags) == (b"ab", 0)
+    older = b"\x27" + zstd(b"a")[1:]  # the magic number of version 0.7
+    record = the_response(decode_broken(zstd(b"a") + older, "zstd").exchanges[0])
+    assert (record.content, record.flags) == (b"a", BodyFlag.CODING_CORRUPT)
+
+
 def test_empty_content_has_no_coding_to_break() -> None:
     fields = ("Content-Encoding: gzip", "Content-Length: 0")
     for name in ("GET", "HEAD"):

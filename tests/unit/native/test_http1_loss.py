@@ -510,6 +510,9 @@ def test_memory_limit_anywhere_neither_breaks_nor_mixes(room: int) -> None:
     stream = head(SSE, CHUNKED, "Content-Encoding: gzip") + chunks(b"\x1f\x8b\x08\x00")
     steps = [client(post(b"x" * 900, target="/1")), server(stream), *call(2), *call(3)]
     played = play(steps, limits=Limits(max_buffered_bytes=room))
+    counters = played.counters
+    assert counters["exchanges"] == len(played.exchanges)
+    assert counters["exchanges"] + counters["records_dropped"] <= counters["requests"] == 3
     for exchange in played.exchanges:
         if exchange.end == COMPLETE and the_request(exchange).target != "/1":
             number = the_request(exchange).target.strip("/").encode()
@@ -522,3 +525,12 @@ def test_reset_in_a_gap_ends_as_lost_only_where_the_gap_is() -> None:
         [client(get("/1")), lost(SERVER, 10), client(get("/2")), end(SERVER, StreamEnd.RESET)]
     )
     assert [e.end for e in played.exchanges] == [ExchangeEnd.LOST, ExchangeEnd.RESET]
+
+
+def test_request_without_memory_makes_no_record_and_keeps_its_place() -> None:
+    big = f"X: {'x' * 5000}"
+    steps = [client(post(b"", big, target="/1")), server(reply(b"answer 1")), *call(2)]
+    played = play(steps, limits=Limits(max_buffered_bytes=4000))
+    assert targets(played) == ["/2"]
+    assert the_response(played.only).content == b"answer 2"
+    assert played.counters["records_dropped"] == 1

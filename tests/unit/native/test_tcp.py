@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from heron_otel.records.http import BodyFlag, ExchangeEnd
+from heron_otel.records.http import BodyFlag, EndedBy, ExchangeEnd
 from tests.support.native import (
     REQUEST,
     RESPONSE,
@@ -182,10 +182,79 @@ def test_reset_inside_a_stream_keeps_its_events(side: int) -> None:
     connection.rst(side)
     (exchange,) = run(connection.packets).exchanges
     assert exchange.end == ExchangeEnd.RESET
+    assert exchange.ended_by == (EndedBy.SERVER if side else EndedBy.CLIENT)
     assert exchange.response is not None
     assert exchange.response.flags & BodyFlag.INCOMPLETE
     events = [data for one in exchange.response.runs for data in one.iter_data()]
     assert events == [b'{"text":"Hel"}', b'{"text":"lo"}']
+
+
+def streaming() -> TcpConnection:
+    connection = opened()
+    connection.client_sends(REQUEST)
+    connection.server_sends(SSE_HEAD)
+    connection.server_sends(chunk(b"data: 1\n\n"))
+    return connection
+
+
+@pytest.mark.parametrize(("side", "ended_by"), [(0, EndedBy.CLIENT), (1, EndedBy.SERVER)])
+def test_first_fin_tells_who_ended_an_unfinished_exchange(side: int, ended_by: EndedBy) -> None:
+    connection = streaming()
+    connection.fin(side)
+    connection.fin(1 - side)
+    (exchange,) = run(connection.packets).exchanges
+    assert (exchange.end, exchange.ended_by) == (ExchangeEnd.RESPONSE_CUT, ended_by)
+
+
+def test_reset_that_answers_late_data_does_not_hide_who_closed_first() -> None:
+    connection = streaming()
+    connection.fin(0)
+    connection.server_sends(chunk(b"data: 2\n\n"))
+    connection.rst(0)
+    (exchange,) = run(connection.packets).exchanges
+    assert exchange.ended_by == EndedBy.CLIENT
+
+
+def test_fin_behind_a_hole_counts_from_its_own_packet() -> None:
+    connection = opened()
+    connection.client_sends(REQUEST)
+    connection.server_sends(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nyes")
+    lost = connection.server_sends(b"lost")
+    connection.fin(1)
+    connection.fin(0)
+    packets = [packet for packet in connection.packets if packet not in lost]
+    (exchange,) = run(packets).exchanges
+    assert (exchange.end, exchange.ended_by) == (ExchangeEnd.RESPONSE_CUT, EndedBy.SERVER)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_nobody_ended_an_exchange_that_was_whole(side: int) -> None:
+    connection = opened()
+    connection.client_sends(REQUEST)
+    connection.server_sends(RESPONSE)
+    connection.fin(side)
+    (exchange,) = run(connection.packets).exchanges
+    assert (exchange.end, exchange.ended_by) == (ExchangeEnd.COMPLETE, EndedBy.NOBODY)
+
+
+@pytest.mark.parametrize(("side", "ended_by"), [(0, EndedBy.CLIENT), (1, EndedBy.SERVER)])
+def test_content_until_close_says_who_closed(side: int, ended_by: EndedBy) -> None:
+    connection = opened()
+    connection.client_sends(REQUEST)
+    connection.server_sends(b"HTTP/1.1 200 OK\r\n\r\nyes")
+    connection.fin(side)
+    connection.fin(1 - side)
+    (exchange,) = run(connection.packets).exchanges
+    assert (exchange.end, exchange.ended_by) == (ExchangeEnd.COMPLETE, ended_by)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_end_of_input_was_nobodys_doing(side: int) -> None:
+    connection = streaming()
+    if side == 0:
+        connection.fin(0)
+    (exchange,) = run(connection.packets).exchanges
+    assert (exchange.end, exchange.ended_by) == (ExchangeEnd.END_OF_INPUT, EndedBy.NOBODY)
 
 
 @pytest.mark.case(20)

@@ -113,3 +113,28 @@ def test_default_directory_follows_the_environment(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/u")
     assert default_data_dir() == Path("/home/u/.local/state/heron-otel")
+
+
+def test_directory_that_was_removed_or_replaced_is_lost(tmp_path: Path) -> None:
+    directory = DataDir(tmp_path / "store")
+    directory.create()
+    directory.lock()
+    assert not directory.is_lost()
+    directory.path.rename(tmp_path / "moved")
+    assert directory.is_lost()
+    other = DataDir(tmp_path / "store")
+    other.create()
+    other.lock()
+    assert directory.is_lost()
+    assert not other.is_lost()
+    other.unlock()
+    directory.unlock()
+
+
+def test_user_without_a_home_is_told_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HERON_OTEL_DATA_DIR", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    with pytest.raises(StoreError, match=r"no home directory.*--data-dir"):
+        default_data_dir()

@@ -92,6 +92,7 @@ def test_call_span_has_these_attributes_in_this_order() -> None:
             "server.port": 8000,
             "network.peer.address": "10.0.0.2",
             "client.address": "10.0.0.1",
+            "client.port": 40000,
             "user_agent.original": "cli/1",
             "http.response.status_code": 200,
             "heron.time_to_first_byte": 0.006,
@@ -307,8 +308,33 @@ def test_what_the_capture_missed_or_cut_is_on_the_span() -> None:
     attributes = batch.spans[0].attributes
     assert attributes["heron.capture.lost_bytes"] == 1460
     assert attributes["heron.capture.truncated"] is True
-    assert attributes["heron.capture.incomplete"] is True
+    assert attributes["heron.call.incomplete"] is True
+    assert "heron.capture.incomplete" not in attributes
     assert batch.exchanges[0].end == "response_cut"
+
+
+@pytest.mark.parametrize("end", [ExchangeEnd.END_OF_INPUT, ExchangeEnd.LOST, ExchangeEnd.LIMIT])
+def test_an_end_that_the_tap_missed_is_marked(end: ExchangeEnd) -> None:
+    (batch,) = batches_of(place(make_call(exchange=make_exchange({}, {}, end=end), complete=False)))
+    attributes = batch.spans[0].attributes
+    assert attributes["heron.capture.incomplete"] is True
+    assert attributes["heron.call.incomplete"] is True
+
+
+@pytest.mark.parametrize(
+    "end", [ExchangeEnd.RESET, ExchangeEnd.RESPONSE_CUT, ExchangeEnd.NO_RESPONSE, ExchangeEnd.IDLE]
+)
+def test_a_call_that_a_peer_cut_is_incomplete_and_its_capture_is_not(end: ExchangeEnd) -> None:
+    (batch,) = batches_of(place(make_call(exchange=make_exchange({}, {}, end=end), complete=False)))
+    attributes = batch.spans[0].attributes
+    assert attributes["heron.call.incomplete"] is True
+    assert "heron.capture.incomplete" not in attributes
+
+
+def test_a_whole_call_has_no_mark_of_what_is_missing() -> None:
+    (batch,) = batches_of(place(make_call()))
+    marks = ("heron.capture.", "heron.call.incomplete")
+    assert not [name for name in batch.spans[0].attributes if name.startswith(marks)]
 
 
 def test_http_row_has_the_facts_of_the_exchange() -> None:

@@ -110,6 +110,19 @@ def test_system_instructions_and_tools_are_encoded_once_for_one_object() -> None
     assert json.loads(redactor.blocks(tools, masked=False)) == list(tools)
 
 
+def test_equal_tools_in_new_objects_are_masked_once() -> None:
+    redactor = Redactor(LIMIT)
+
+    def tools(description: str) -> tuple[dict[str, Json], ...]:
+        return ({"type": "function", "name": "f", "description": description},)
+
+    for _ in range(3):
+        masked = redactor.blocks(tools(EMAIL), masked=True)
+        assert json.loads(masked)[0]["description"] == "[redacted email]"
+        assert json.loads(redactor.blocks(tools("clean"), masked=True)) == list(tools("clean"))
+    assert redactor.masked == 1
+
+
 def _too_deep() -> Json:
     value: Json = EMAIL
     for _ in range(100_000):

@@ -196,3 +196,20 @@ def test_root_usage_can_be_left_to_our_own_names() -> None:
     attributes = span_of(make_turn(), SpansConfig(root_usage=False)).attributes
     assert "gen_ai.usage.input_tokens" not in attributes
     assert attributes["heron.turn.input_tokens"] == 120
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type"),
+    [
+        (TurnStatus.ERROR, "overloaded_error"),
+        (TurnStatus.CANCELLED, None),
+        (TurnStatus.INCOMPLETE, None),
+        (TurnStatus.COMPLETE, None),
+    ],
+)
+def test_turn_has_an_error_type_only_when_it_failed(
+    status: TurnStatus, error_type: str | None
+) -> None:
+    span = span_of(make_turn(status=status, error_type="overloaded_error"))
+    assert span.attributes.get("error.type") == error_type
+    assert (span.status_code is StatusCode.ERROR) == (error_type is not None)

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from heron_otel.native import Limits
+from heron_otel.receivers.pcap.config import LimitsConfig
 from heron_otel.records.wire import LlmCall
 from heron_otel.turns import TurnLimits
 from tests.support.agent_calls import (
     CLAUDE,
+    SECOND,
     announced,
     asks,
     assistant,
@@ -219,3 +222,9 @@ def test_tracker_holds_no_call_that_was_placed() -> None:
     turns = Turns().feed(opening(0)).advance(5.0)
     held = turns.tracker.held
     assert (held["sessions"], held["waiting"], held["attempts"]) == (1, 0, 0)
+
+
+def test_calls_are_announced_well_before_a_grace_ends() -> None:
+    announced_ns = Limits().announce_after_ns
+    assert announced_ns == round(LimitsConfig().announce_after * SECOND)
+    assert 2 * announced_ns <= TurnLimits().grace_ns

@@ -341,14 +341,15 @@ def test_side_call_after_its_turn_closed_is_late() -> None:
         ({"error": "overloaded_error"}, "error", "overloaded_error"),
         (
             {"error": "connection_reset", "exchange_end": ExchangeEnd.RESET},
-            "cancelled",
+            "error",
             "connection_reset",
         ),
         (
             {"error": "stream_interrupted", "exchange_end": ExchangeEnd.RESPONSE_CUT},
-            "cancelled",
+            "error",
             "stream_interrupted",
         ),
+        ({"error": "cancelled", "exchange_end": ExchangeEnd.RESET}, "cancelled", "cancelled"),
         ({"tools": [asks(ID_1)]}, "incomplete", None),
         ({"stop": None, "exchange_end": ExchangeEnd.END_OF_INPUT}, "incomplete", None),
     ],

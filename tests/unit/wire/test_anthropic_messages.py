@@ -86,9 +86,9 @@ def test_tool_results_are_messages_of_their_own_in_wire_order() -> None:
     }
     said: Json = {"type": "text", "text": "x"}
     messages = normalise_item({"role": "user", "content": [said, result, failed, said]})
-    assert [message.role for message in messages] == ["user", "tool", "user"]
-    assert messages[1].parts == (
-        {"type": "tool_call_response", "id": "toolu_1", "response": "42"},
+    assert [message.role for message in messages] == ["user", "tool", "tool", "user"]
+    assert messages[1].parts == ({"type": "tool_call_response", "id": "toolu_1", "response": "42"},)
+    assert messages[2].parts == (
         {
             "type": "tool_call_response",
             "id": "toolu_2",

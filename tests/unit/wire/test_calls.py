@@ -4,7 +4,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from heron_otel.records.http import BodyFlag, ExchangeEnd
+from heron_otel.records.http import BodyFlag, EndedBy, ExchangeEnd
 from heron_otel.records.wire import LlmCall, LlmCallStarted
 from heron_otel.wire.calls import WireCalls
 from tests.support.calls import (
@@ -17,7 +17,13 @@ from tests.support.calls import (
     message_start,
     text_block,
 )
-from tests.support.exchanges import events_of, make_exchange, named_events_of, started_of
+from tests.support.exchanges import (
+    Event,
+    events_of,
+    make_exchange,
+    named_events_of,
+    started_of,
+)
 
 REPLY = {
     "id": "chatcmpl-1",
@@ -71,6 +77,65 @@ def test_unanswered_request_is_a_call(end: ExchangeEnd, error: str | None) -> No
     assert call.response is None
     assert not call.complete
     assert call.timing.first_byte_at_ns is None
+
+
+@pytest.mark.case(20)
+@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize(
+    "end", [ExchangeEnd.RESET, ExchangeEnd.RESPONSE_CUT, ExchangeEnd.NO_RESPONSE]
+)
+def test_call_that_its_client_closed_is_cancelled(end: ExchangeEnd, answered: bool) -> None:
+    call = call_of(
+        make_exchange(
+            CHAT_REQUEST, events=PARTIAL, end=end, ended_by=EndedBy.CLIENT, answered=answered
+        )
+    )
+    assert error_type(call) == "cancelled"
+    assert not call.complete
+
+
+def test_error_of_the_provider_outweighs_that_the_client_then_closed() -> None:
+    events = events_of([chunk({"content": "Hel"}), {"error": {"type": "server_error"}}])
+    call = call_of(
+        make_exchange(
+            CHAT_REQUEST,
+            events=events,
+            end=ExchangeEnd.RESPONSE_CUT,
+            ended_by=EndedBy.CLIENT,
+        )
+    )
+    assert error_type(call) == "server_error"
+
+
+@pytest.mark.parametrize("ended_by", EndedBy)
+def test_client_that_closes_after_the_last_event_cancels_nothing(ended_by: EndedBy) -> None:
+    events = [*events_of([chunk({"content": "Hello"}, "stop")]), Event(data=b"[DONE]", at_ms=200)]
+    call = call_of(
+        make_exchange(CHAT_REQUEST, events=events, end=ExchangeEnd.RESPONSE_CUT, ended_by=ended_by)
+    )
+    assert (call.complete, call.error) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "error"),
+    [
+        (EndedBy.NOBODY, "stream_interrupted"),
+        (EndedBy.SERVER, "stream_interrupted"),
+        (EndedBy.CLIENT, "cancelled"),
+    ],
+)
+def test_stream_whose_framing_ends_before_its_answer_is_cut(ended_by: EndedBy, error: str) -> None:
+    call = call_of(make_exchange(CHAT_REQUEST, events=PARTIAL, ended_by=ended_by))
+    assert (error_type(call), call.complete) == (error, False)
+    assert call.response is not None
+    assert call.response.finish_reasons == ("error",)
+
+
+def test_stream_whose_end_the_capture_lost_is_no_error() -> None:
+    call = call_of(
+        make_exchange(CHAT_REQUEST, events=PARTIAL, response_flags=BodyFlag.GAPPED, lost_bytes=90)
+    )
+    assert (error_type(call), call.complete) == (None, False)
 
 
 @pytest.mark.parametrize("end", [ExchangeEnd.END_OF_INPUT, ExchangeEnd.LOST, ExchangeEnd.LIMIT])

@@ -114,6 +114,14 @@ def test_parts_are_remembered_by_their_text() -> None:
     def listed(value: Json) -> list[dict[str, Json]]:
         return [{"type": "text", "content": value}]
 
-    first = memory.parts_of("system", msgspec.Raw(b'"x"'), listed)
-    assert memory.parts_of("system", msgspec.Raw(b'"x"'), listed) is first
-    assert first == ({"type": "text", "content": "x"},)
+    long = "x" * 2000
+    first = memory.parts_of("system", msgspec.Raw(f'"{long}"'.encode()), listed)
+    assert memory.parts_of("system", msgspec.Raw(f'"{long}"'.encode()), listed) is first
+    assert first == ({"type": "text", "content": long},)
+
+
+def test_short_parts_are_read_again_and_not_remembered() -> None:
+    memory = Memory()
+    first = memory.parts_of("system", msgspec.Raw(b'"x"'), lambda value: [{"content": value}])
+    assert first == ({"content": "x"},)
+    assert memory.parts.bytes_held == 0

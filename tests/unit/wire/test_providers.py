@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from heron_otel.wire.providers import provider_of_host
+from heron_otel.wire.providers import Providers, provider_of_host
 from tests.support.calls import CHAT_REQUEST, MESSAGES_REQUEST, call_of
 from tests.support.exchanges import make_exchange
 
@@ -51,3 +51,10 @@ def test_without_evidence_the_api_names_the_provider() -> None:
     assert call_of(chat).provider == "openai"
     messages = make_exchange(MESSAGES_REQUEST, answered=False, host="h", path="/v1/messages")
     assert call_of(messages).provider == "anthropic"
+
+
+def test_more_hosts_than_are_remembered_change_no_provider() -> None:
+    providers = Providers({"llm.example.org": "house"}, max_hosts=2)
+    hosts = ["llm.example.org", "api.openai.com", "unknown.example", "api.x.ai"] * 2
+    found = [providers.of_host(host) for host in hosts]
+    assert found == ["house", "openai", None, "x_ai"] * 2
