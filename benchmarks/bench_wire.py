@@ -195,6 +195,179 @@ def agent_anthropic(turn: int) -> HttpExchange:
     )
 
 
+def agent_responses(turn: int) -> HttpExchange:
+    """Call number ``turn`` of an agent over OpenAI Responses: text, then two function calls.
+
+    The response objects repeat instructions and tools, as OpenAI's do.
+    """
+    tools = [{**_body(tool), "type": "function", "strict": False} for tool in _tools(False)]
+    items: list[dict[str, object]] = []
+    for item in _history(turn, False):
+        for call in _calls(item):
+            items.append({**_body(call), "type": "function_call", "call_id": call["id"]})
+        if item["role"] == "tool":
+            result = {"call_id": item["tool_call_id"], "output": item["content"]}
+            items.append({"type": "function_call_output", **result})
+        elif item["role"] == "user":
+            items.append({"type": "message", "role": "user", "content": item["content"]})
+    request: dict[str, object] = {
+        "model": "gpt-5",
+        "instructions": "You are a coding agent. " * 60,
+        "input": items,
+        "tools": tools,
+        "stream": True,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "reasoning": {"effort": "high"},
+        "prompt_cache_key": "019a0000-1111-7222-8333-444444444444",
+    }
+    whole: dict[str, object] = {
+        "id": "resp_0123456789abcdef0123456789abcdef0123456789abcdef",
+        "object": "response",
+        "status": "in_progress",
+        "instructions": request["instructions"],
+        "model": "gpt-5",
+        "output": [],
+        "tools": tools,
+        "usage": None,
+    }
+    payloads: list[dict[str, object]] = [
+        {"type": "response.created", "response": whole},
+        {"type": "response.in_progress", "response": whole},
+    ]
+    words = [f" word {index}" for index in range(300)]
+    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": "".join(words)}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [part]}
+    output: list[dict[str, object]] = [message]
+    where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    payloads += [
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": message | {"content": []},
+        },
+        {"type": "response.content_part.added", **where, "part": part | {"text": ""}},
+    ]
+    for index, word in enumerate(words):
+        delta = {**where, "delta": word, "logprobs": [], "obfuscation": "x" * (1 + index % 12)}
+        payloads.append({"type": "response.output_text.delta", **delta})
+    payloads += [
+        {"type": "response.output_text.done", **where, "text": part["text"], "logprobs": []},
+        {"type": "response.content_part.done", **where, "part": part},
+        {"type": "response.output_item.done", "output_index": 0, "item": message},
+    ]
+    for tool in (1, 2):
+        pieces = ["{", '"path":"', *(f"dir{number}/" for number in range(42)), 'f.py"', "}"]
+        call = {"id": f"fc_{tool}", "type": "function_call", "call_id": f"call_x{tool}"}
+        call |= {"name": "Read", "arguments": "".join(pieces)}
+        place = {"item_id": f"fc_{tool}", "output_index": tool}
+        start = {"output_index": tool, "item": call | {"arguments": ""}}
+        payloads.append({"type": "response.output_item.added", **start})
+        kind = "response.function_call_arguments"
+        payloads += [{"type": f"{kind}.delta", **place, "delta": piece} for piece in pieces]
+        payloads.append({"type": f"{kind}.done", **place, "arguments": call["arguments"]})
+        payloads.append({"type": "response.output_item.done", "output_index": tool, "item": call})
+        output.append(call)
+    usage = {"input_tokens": 9000, "input_tokens_details": {"cached_tokens": 8000}}
+    usage |= {"output_tokens": 400, "output_tokens_details": {"reasoning_tokens": 0}}
+    done = whole | {"status": "completed", "output": output, "usage": usage}
+    payloads.append({"type": "response.completed", "response": done})
+    numbered = [
+        {"type": payload["type"], "sequence_number": number, **payload}
+        for number, payload in enumerate(payloads)
+    ]
+    events = named_events_of(numbered)
+    return make_exchange(request, events=events, path="/v1/responses", merge=True)
+
+
+def _body(tool: dict[str, object]) -> dict[str, object]:
+    body = tool["function"]
+    assert isinstance(body, dict)
+    return body
+
+
+def _calls(item: dict[str, object]) -> list[dict[str, object]]:
+    calls = item.get("tool_calls")
+    return calls if isinstance(calls, list) else []
+
+
+def agent_gemini(turn: int) -> HttpExchange:
+    """Call number ``turn`` of an agent over Gemini: text, then two function calls."""
+    contents: list[dict[str, object]] = [
+        {"role": "user", "parts": [{"text": "Fix the failing test. " * 30}]}
+    ]
+    for past in range(turn):
+        call = {"name": "Read", "args": {"path": f"/src/module_{past}.py", "limit": 200}}
+        output = f"line of file {past}: value = compute({past})\n" * 22
+        result = {"name": "Read", "response": {"output": output}}
+        parts = [{"text": f"Step {past}: I read the next file."}, {"functionCall": call}]
+        contents.append({"role": "model", "parts": parts})
+        contents.append({"role": "user", "parts": [{"functionResponse": result}]})
+    declarations = [
+        {"name": body["name"], "description": body["description"], "parameters": {}}
+        for body in _tools(True)
+    ]
+    request = {
+        "contents": contents,
+        "systemInstruction": {"parts": [{"text": "You are a coding agent. " * 60}]},
+        "tools": [{"functionDeclarations": declarations}],
+        "generationConfig": {"temperature": 0},
+    }
+
+    def chunk(part: dict[str, object], tokens: int, finish: str | None = None) -> dict[str, object]:
+        candidate: dict[str, object] = {"content": {"parts": [part], "role": "model"}, "index": 0}
+        if finish is not None:
+            candidate["finishReason"] = finish
+        counts = {"promptTokenCount": 9000, "candidatesTokenCount": tokens}
+        return {
+            "candidates": [candidate],
+            "usageMetadata": {**counts, "totalTokenCount": 9000 + tokens},
+            "modelVersion": "gemini-3-flash",
+            "responseId": "pXkhaZ2hBq3Ovr0P7-GZ6AM",
+        }
+
+    payloads = [chunk({"text": f" word {index}"}, index + 1) for index in range(398)]
+    call = {"functionCall": {"name": "Read", "args": {"path": "dir/f.py"}}}
+    payloads += [chunk(call, 399), chunk(call, 400, "STOP")]
+    return make_exchange(
+        request,
+        events=events_of(payloads),
+        path="/v1beta/models/gemini-3-flash:streamGenerateContent?alt=sse",
+        host="generativelanguage.googleapis.com",
+        merge=True,
+    )
+
+
+def ollama_stream() -> HttpExchange:
+    """A reply of Ollama: 400 lines."""
+
+    def line(index: int, text: str, **rest: object) -> dict[str, object]:
+        return {
+            "model": "llama3.3",
+            "created_at": f"2026-11-22T10:00:{index // 10:02d}.{index:06d}Z",
+            "message": {"role": "assistant", "content": text},
+            "done": False,
+            **rest,
+        }
+
+    payloads = [line(index, f" word {index}") for index in range(399)]
+    payloads.append(line(399, "", done=True, prompt_eval_count=310, eval_count=399))
+    request = {**_small_request(True), "options": {"temperature": 0}}
+    return make_exchange(request, events=events_of(payloads), path="/api/chat", merge=True)
+
+
+def embedding_body() -> HttpExchange:
+    """16 texts, 16 vectors of 1536 numbers in base64."""
+    request = {"model": "text-embedding-3-small", "input": ["A line of a file. " * 20] * 16}
+    data = [
+        {"object": "embedding", "index": index, "embedding": "AACAPwAA" * 1024}
+        for index in range(16)
+    ]
+    usage = {"prompt_tokens": 1600, "total_tokens": 1600}
+    reply = {"object": "list", "data": data, "model": "text-embedding-3-small", "usage": usage}
+    return make_exchange(request, reply, path="/v1/embeddings")
+
+
 def measure(exchanges: list[HttpExchange], after: Callable[[LlmCall], None] | None = None) -> float:
     """Return the best CPU time of a call in microseconds, over ``ROUNDS`` short passes.
 
@@ -225,6 +398,8 @@ def main() -> None:
     """Print the table."""
     chat = [agent_chat(turn) for turn in range(24, 34)]
     anthropic = [agent_anthropic(turn) for turn in range(24, 34)]
+    responses = [agent_responses(turn) for turn in range(24, 34)]
+    gemini = [agent_gemini(turn) for turn in range(24, 34)]
     request = chat[0].request
     response = chat[0].response
     assert request is not None
@@ -238,8 +413,14 @@ def main() -> None:
         ("small, 8 events", measure([small_stream()])),
         ("agent, openai-chat", measure(chat)),
         ("agent, anthropic-messages", measure(anthropic)),
+        ("agent, openai-responses", measure(responses)),
+        ("agent, gemini", measure(gemini)),
+        ("ollama, 400 lines", measure([ollama_stream()])),
+        ("embeddings, 16 vectors", measure([embedding_body()])),
         ("agent, openai-chat + history", measure(chat, read_history)),
         ("agent, anthropic-messages + history", measure(anthropic, read_history)),
+        ("agent, openai-responses + history", measure(responses, read_history)),
+        ("agent, gemini + history", measure(gemini, read_history)),
     ]
     for name, value in rows:
         print(f"{name:38s} {value:8.1f} us/call")

@@ -55,7 +55,9 @@ class Generic:
         response = view.response
         calls = client_calls(response.tool_calls) if response is not None else ()
         tail = view.tail()
-        results = view.tool_results() if view.has_assistant() else ()
+        # The server keeps the history of a call that names the response before it.
+        has_history = view.has_assistant() or "previous_response.id" in view.request.parameters
+        results = view.tool_results() if has_history else ()
         user_start, user_text, user_digest = _prompt(view, tail)
         return AgentFacts(
             agent_name=self.name,
@@ -68,7 +70,7 @@ class Generic:
             terminal=is_terminal(view, calls),
             tool_calls=calls,
             tool_results=results,
-            task_texts=(user_text,) if user_text and not view.has_assistant() else (),
+            task_texts=(user_text,) if user_text and not has_history else (),
             spawns=spawns(calls, _PROMPT_NAMES, _KIND_NAMES) if calls else (),
             notifications=notifications(tail[0]) if tail and not user_start else (),
         )

@@ -9,8 +9,13 @@ from collections.abc import Iterable, Iterator
 from heron_otel.records.agents import TaskNotification
 from heron_otel.records.wire import Json, Message
 
-CLIENT_TAGS = ("system-reminder", "task-notification", "subagent_notification")
-"""Tags around an agent's own text in user messages (Claude Code, Qwen Code, Codex)."""
+CLIENT_TAGS = (
+    "system-reminder",
+    "task-notification",
+    "subagent_notification",
+    "session_context",
+)
+"""Tags around an agent's own text in user messages (Claude Code, Qwen Code, Codex, Gemini CLI)."""
 
 _OPENINGS = tuple((f"<{tag}>", f"</{tag}>") for tag in CLIENT_TAGS)
 _TASK_ID = re.compile(r"<task-id>([^<]{1,256})</task-id>")

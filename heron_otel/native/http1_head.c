@@ -170,13 +170,20 @@ static void read_transfer_coding(struct http1_head *head, struct line value)
 	head->chunked = same_text(last.data, last.len, "chunked");
 }
 
-static bool is_event_stream(struct line value)
+static bool is_media_type(struct line value, const char *type)
 {
-	static const char type[] = "text/event-stream";
-	size_t len = sizeof(type) - 1;
+	size_t len = strlen(type);
 
 	return value.len >= len && same_text(value.data, len, type) &&
 	       (value.len == len || value.data[len] == ';' || is_blank(value.data[len]));
+}
+
+static void read_media_type(struct http1_head *head, struct line value)
+{
+	head->event_stream = is_media_type(value, "text/event-stream");
+	head->json_lines = is_media_type(value, "application/x-ndjson") ||
+			   is_media_type(value, "application/ndjson") ||
+			   is_media_type(value, "application/jsonl");
 }
 
 static void read_framing(struct core_shared *shared, struct http1_head *head,
@@ -192,7 +199,7 @@ static void read_framing(struct core_shared *shared, struct http1_head *head,
 		break;
 	case 12:
 		if (same_text(name, len, "content-type"))
-			head->event_stream = is_event_stream(value);
+			read_media_type(head, value);
 		break;
 	case 14:
 		if (same_text(name, len, "content-length"))

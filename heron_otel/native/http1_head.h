@@ -14,6 +14,7 @@ struct http1_head {
 	bool is_h2; /* the HTTP/2 preface */
 	bool wants_upgrade;
 	bool event_stream; /* Content-Type: text/event-stream */
+	bool json_lines;   /* Content-Type: application/x-ndjson and its other names */
 	bool chunked;	   /* chunked is the final transfer coding */
 	bool transfer_coded;
 	bool has_length;

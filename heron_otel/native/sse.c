@@ -18,6 +18,7 @@ struct sse {
 	struct bytes data;   /* its data lines, joined by LF */
 	const uint8_t *view; /* instead of data: one data line inside the input being fed */
 	size_t view_len;
+	bool json_lines; /* every line is an event */
 	bool has_data;
 	bool skip_lf;	  /* the last byte was a CR that ended a line */
 	bool begun;	  /* the first line is behind us: no byte order mark any more */
@@ -32,12 +33,14 @@ struct sse {
 	struct sse_runs tail[TAILS];
 };
 
-struct sse *sse_new(struct core_shared *shared)
+struct sse *sse_new(struct core_shared *shared, bool json_lines)
 {
 	struct sse *sse = memory_new(shared, sizeof(*sse));
 
-	if (sse)
-		sse->shared = shared;
+	if (!sse)
+		return NULL;
+	sse->shared = shared;
+	sse->json_lines = json_lines;
 	return sse;
 }
 
@@ -208,6 +211,21 @@ static void read_field(struct sse *sse, const uint8_t *line, size_t len, bool in
 	}
 }
 
+static void read_json_line(struct sse *sse, uint64_t at_ns, const uint8_t *line, size_t len,
+			   bool in_input)
+{
+	bool whole = !sse->overlong && !sse->after_gap;
+
+	sse->overlong = false;
+	sse->after_gap = false;
+	sse->skipping = false;
+	if (!len || !whole)
+		return;
+	add_data(sse, line, len, in_input);
+	dispatch(sse, at_ns);
+	sse->skipping = false;
+}
+
 static void read_line(struct sse *sse, uint64_t at_ns, const uint8_t *line, size_t len,
 		      bool in_input)
 {
@@ -220,6 +238,10 @@ static void read_line(struct sse *sse, uint64_t at_ns, const uint8_t *line, size
 			len -= 3;
 			blank = len == 0 && !sse->overlong;
 		}
+	}
+	if (sse->json_lines) {
+		read_json_line(sse, at_ns, line, len, in_input);
+		return;
 	}
 	if (sse->after_gap) {
 		sse->after_gap = false;

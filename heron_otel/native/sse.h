@@ -4,6 +4,9 @@
  * out. Lines end in LF, CR LF or CR, mixed as the sender likes. An event with data is an event;
  * comments are counted; id and retry are ignored.
  *
+ * JSON lines (application/x-ndjson) are taken as events too: each line that is not empty is the
+ * data of one event without a name.
+ *
  * Past max_body_bytes the first events stay and, of the later ones, the last: at most
  * SSE_TAIL_BYTES, at least half of that or one event. What a stream tells at its end (usage,
  * errors) is not lost to the limit.
@@ -18,12 +21,13 @@
 
 struct sse;
 
-/* NULL when out of memory or over a limit. */
-struct sse *sse_new(struct core_shared *shared);
+/* @json_lines: every line is an event. NULL when out of memory or over a limit. */
+struct sse *sse_new(struct core_shared *shared, bool json_lines);
 void sse_feed(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len);
 /*
  * Content is missing here. The event it hits is dropped; the stream is taken up at the next blank
- * line, or at once if whole lines were lost and what follows begins an event.
+ * line, or at once if whole lines were lost and what follows begins an event. JSON lines are taken
+ * up at the next line.
  */
 void sse_gap(struct sse *sse);
 /* Remembers the events so far: sse_roll_back() forgets all that came later, and ends the stream. */

@@ -71,6 +71,8 @@ class SseRun(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     The ``data`` of event ``i`` is ``parts[0] + v[0][i] + parts[1] + ... + parts[n]``, where
     ``v[k][i]`` is the next ``lengths[i * n + k]`` bytes of ``values[k]`` and ``n == len(keys)``.
+    JSON lines (``application/x-ndjson``, ``application/ndjson``, ``application/jsonl``) are events
+    too: each line that is not empty is the ``data`` of one, ``event`` is "".
     A slot is the inside of a JSON string (raw, escapes kept) or a JSON number. A run without
     slots is one event (``count == 1``) with ``data == parts[0]``.
     """
@@ -118,7 +120,7 @@ class HttpResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content_at_ns: int  # first content byte; 0: none
     ended_at_ns: int  # packet that completed the message; last data seen when INCOMPLETE
     interim: int  # 1xx responses before the final one
-    runs: tuple[SseRun, ...]  # text/event-stream content, in order
+    runs: tuple[SseRun, ...]  # content of event streams and JSON lines, in order
     event_times: bytes  # int64 ns, native byte order, one per event of all ``runs``
 
 

@@ -46,6 +46,8 @@ _DOUBLES: Final = (
 _INTEGERS: Final = (
     ("max_tokens", semconv.REQUEST_MAX_TOKENS),
     ("seed", semconv.REQUEST_SEED),
+    ("embeddings.dimension.count", semconv.EMBEDDINGS_DIMENSION_COUNT),
+    ("embeddings.input.count", semconv.HERON_EMBEDDINGS_INPUT_COUNT),
 )
 _TEXTS: Final = (
     ("previous_response.id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),
@@ -181,6 +183,9 @@ class CallSpans:
             text = parameters.get(suffix)
             if isinstance(text, str):
                 attributes[name] = text
+        formats = parameters.get("encoding_formats")
+        if isinstance(formats, list):
+            attributes[semconv.REQUEST_ENCODING_FORMATS] = tuple(map(str, formats))
         stops = parameters.get("stop_sequences")
         if isinstance(stops, str):
             stops = [stops]

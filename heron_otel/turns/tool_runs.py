@@ -27,7 +27,8 @@ class PendingTool:
 class ToolRuns:
     """Pending tool calls of the main agent or of one sub-agent, by id.
 
-    Ids are compared in canonical form. Only calls without an id are joined by name and order.
+    Ids are compared in canonical form. Only calls without an id are joined by name and order;
+    some clients make up an id for them, so their results may have one that no call has.
     """
 
     __slots__ = (
@@ -90,7 +91,9 @@ class ToolRuns:
         """Return the runs that ``results`` finish; ``at_ns`` is the start of their request."""
         finished: list[ToolRun] = []
         for result in results:
-            name = canonical_tool_id(result.id) if result.id else self._unnamed(result)
+            name = canonical_tool_id(result.id) if result.id else None
+            if name not in self._pending and (name is None or result.name is not None):
+                name = self._unnamed(result)
             pending = self._pending.pop(name, None) if name is not None else None
             if pending is not None:
                 finished.append(self._run(pending, result, at_ns))

@@ -36,6 +36,7 @@ class OpenTurn:
         "_prompt_digest",
         "_stop_reason",
         "_tool_calls",
+        "_turn_id",
         "_usage",
         "_user_text",
         "_version",
@@ -58,6 +59,7 @@ class OpenTurn:
         self.calls = 0
         self.terminal = False
         self._prompt_digest = opening.facts.user_digest
+        self._turn_id = opening.facts.turn_id
         self.main = Thread(key, None, ledger)
         self.subagents = Subagents(key, ledger)
         self._limits = ledger.limits
@@ -124,7 +126,12 @@ class OpenTurn:
         return [self._placed(record, run, None)]
 
     def is_asked_again(self, facts: AgentFacts) -> bool:
-        """Return whether a call with a prompt asks what this turn asks and has not answered."""
+        """Return whether a call with a prompt asks what this turn asks and has not answered.
+
+        A client that names its turns says itself what belongs to this one.
+        """
+        if facts.turn_id is not None and facts.turn_id == self._turn_id:
+            return True
         if self.main.failure is not None and self.main.failure.is_repeated_by(facts):
             return True
         is_answered = self.terminal and self._finish_reasons[:1] != ("length",)

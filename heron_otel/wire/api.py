@@ -26,7 +26,9 @@ class MergeRules:
     slot is folded event by event. So is a run whose literal text lacks ``required`` or holds
     one of ``excluded``, or has, after the first ``begin``, a text under a name in ``joined``:
     a constant that each event would add again. Two ``joined`` slots of one name are not folded
-    at once either.
+    at once either. ``decoder`` reads the JSON of an event; it can leave out large members that
+    the fold does not use, and what does not fit it is read in full. Events whose data starts
+    with one of ``ignored`` are not read at all; the fold makes nothing of them.
     """
 
     joined: frozenset[str]
@@ -35,6 +37,8 @@ class MergeRules:
     required: bytes
     excluded: tuple[bytes, ...]
     begin: bytes
+    decoder: msgspec.json.Decoder[Json] | None = None
+    ignored: tuple[bytes, ...] = ()
     constant: re.Pattern[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +55,7 @@ class Choice(msgspec.Struct, kw_only=True):
     tool_calls: list[ToolCall]
     stop_reason: str | None
     content_bytes: int  # UTF-8 bytes of what the model wrote
+    finish_reason: str | None = None  # where ``stop_reason`` alone does not tell it
 
 
 class Answer(msgspec.Struct, kw_only=True):

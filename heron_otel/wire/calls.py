@@ -33,9 +33,9 @@ from heron_otel.wire.detect import Detection, Verdict, detect
 from heron_otel.wire.errors import error_of_end, error_of_status
 from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
-from heron_otel.wire.json_text import close_truncated, decode
+from heron_otel.wire.json_text import close_truncated, decode, decode_lines
 from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
-from heron_otel.wire.providers import Providers, provider_of_response
+from heron_otel.wire.providers import Providers, provider_of_path, provider_of_response
 from heron_otel.wire.timing import timing_of
 
 MAX_OPEN_CALLS = 4096
@@ -186,7 +186,7 @@ class WireCalls:
         return _Asked(
             key=call_key(record, request),
             api=api,
-            provider=self._providers.of_host(found.host),
+            provider=self._providers.of_host(found.host) or provider_of_path(found.path),
             request=api.request(members, found.path, self.memory),
         )
 
@@ -253,8 +253,10 @@ class WireCalls:
             self._counters.malformed_events += stream.malformed_events
             return [], None
         value = _body(content, response.flags) if content else None
-        if isinstance(value, dict):
-            fold.event(value, 0)
+        # Streams without event framing are an array or lines of what would be the events.
+        for item in value if isinstance(value, list) else (value,):
+            if isinstance(item, dict):
+                fold.event(item, 0)
         return [], value
 
 
@@ -263,6 +265,9 @@ def _body(content: bytes, flags: int) -> Json:
     try:
         return decode(content)
     except JsonError:
+        values = decode_lines(content)
+        if values:
+            return values
         if not flags:
             return None
     try:
@@ -317,7 +322,8 @@ def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
     if is_failed or any(reasons):
         words = api.finish_reasons
         finish_reasons = [
-            "error" if reason is None else words.get(reason, reason) for reason in reasons
+            choice.finish_reason or ("error" if reason is None else words.get(reason, reason))
+            for choice, reason in zip(choices, reasons, strict=True)
         ]
     first = choices[0]
     return LlmResponse(

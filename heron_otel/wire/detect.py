@@ -10,8 +10,8 @@ from heron_otel.errors import JsonError
 from heron_otel.records.http import BodyFlag, HttpRequest, field_value
 from heron_otel.wire.api import Members, WireApi
 from heron_otel.wire.json_text import close_truncated, decode_members
-from heron_otel.wire.recognised import recognise
-from heron_otel.wire.registry import WIRE_APIS
+from heron_otel.wire.recognised import Recognised, recognise
+from heron_otel.wire.registry import CONFIRMED_APIS, WIRE_APIS
 
 _CUT = int(
     BodyFlag.TRUNCATED
@@ -24,7 +24,6 @@ _SUFFIXES = tuple((suffix, api) for api in WIRE_APIS for suffix in api.path_suff
 _ANTHROPIC = next(api for api in WIRE_APIS if api.name == "anthropic-messages")
 # Members that requests to language models have, for counting what is not known.
 _LLM_MEMBERS = ("messages", "prompt", "input", "contents")
-_RESPONSES_MEMBERS = ("instructions", "previous_response_id", "reasoning", "text", "include")
 
 
 class Verdict(enum.Enum):
@@ -72,9 +71,7 @@ def detect(request: HttpRequest) -> Detection:
         if known is not None and is_anthropic and known.operation == "chat":
             api = _ANTHROPIC
         elif known is not None:
-            return Detection(
-                Verdict.RECOGNISED, known.api or None, known.operation, path=path, host=host
-            )
+            return _confirm(known, request, path, host)
     elif is_anthropic:
         api = _ANTHROPIC
     if api is not None:
@@ -85,6 +82,16 @@ def detect(request: HttpRequest) -> Detection:
     if members is None:
         return _OTHER
     return _detect_shape(members, path, host, is_anthropic)
+
+
+def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> Detection:
+    """Return the call that path and body name together, else the recognised operation."""
+    for api in CONFIRMED_APIS:
+        if path.endswith(api.path_suffixes):
+            members = _members(request)
+            if members is not None and api.matches(members):
+                return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
+    return Detection(Verdict.RECOGNISED, known.api or None, known.operation, path=path, host=host)
 
 
 def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) -> Detection:
@@ -99,12 +106,8 @@ def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) ->
         if "messages" in members and "model" in members:
             return Detection(Verdict.LLM_LIKE, path=path, host=host)
         return _OTHER
-    if "contents" in members:
-        return Detection(Verdict.RECOGNISED, "gemini", "generate_content", path=path, host=host)
     if "model" not in members:
         return _OTHER
-    if "input" in members and any(name in members for name in _RESPONSES_MEMBERS):
-        return Detection(Verdict.RECOGNISED, "openai-responses", "chat", path=path, host=host)
     return Detection(Verdict.LLM_LIKE, path=path, host=host)
 
 

@@ -10,7 +10,7 @@ from heron_otel.errors import JsonError
 from heron_otel.records.http import SseRun
 from heron_otel.records.wire import Json
 from heron_otel.wire.api import MergeRules, ResponseFold
-from heron_otel.wire.json_text import decode_lenient, decode_strict, scrub
+from heron_otel.wire.json_text import decode_lenient, decode_members_of, decode_strict, scrub
 
 _DONE = b"[DONE]"
 _TEXT_MEMBER = re.compile(rb':\s*"[^"]')
@@ -63,7 +63,7 @@ def _fold_merged(
     if merged is None:
         return False
     try:
-        value = decode_strict(merged)
+        value = _decode(merged, rules)
     except JsonError:
         return False
     if not isinstance(value, dict):
@@ -91,11 +91,13 @@ def _fold_one(
     data: bytes, at_ns: int, rules: MergeRules, fold: ResponseFold, stream: FoldedStream
 ) -> None:
     value: Json
+    if rules.ignored and data.startswith(rules.ignored):
+        return
     if data == _DONE:
         fold.end_of_stream()
         return
     try:
-        value = decode_strict(data)
+        value = _decode(data, rules)
     except JsonError:
         if data.strip() == _DONE:
             fold.end_of_stream()
@@ -111,6 +113,11 @@ def _fold_one(
         stream.malformed_events += 1
     elif fold.event(value, at_ns):
         stream.chunk_times_ns.append(at_ns)
+
+
+def _decode(data: bytes, rules: MergeRules) -> Json:
+    decoder = rules.decoder
+    return decode_strict(data) if decoder is None else decode_members_of(data, decoder)
 
 
 def _merge(run: SseRun, rules: MergeRules) -> bytes | None:

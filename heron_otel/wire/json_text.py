@@ -67,6 +67,36 @@ def decode_strict(data: bytes) -> Json:
         raise JsonError(str(error)) from error
 
 
+def decode_members_of(data: bytes, decoder: msgspec.json.Decoder[Json]) -> Json:
+    """Return what ``decoder`` reads of ``data``, other members left out; raise ``JsonError``.
+
+    Only the value is held to ``MAX_DEPTH``: to look for depth in a text costs ten times what
+    it costs to pass over the members that are left out.
+    """
+    try:
+        value = decoder.decode(data)
+    except _ERRORS as error:
+        raise JsonError(str(error)) from error
+    if len(data) >= _DEPTH_FREE_BYTES and _is_value_too_deep(value):
+        raise JsonError("nested too deep")
+    return value
+
+
+def _is_value_too_deep(value: Json) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[Json] = []
+        for each in level:
+            if type(each) is dict:
+                inner.extend(each.values())
+            elif type(each) is list:
+                inner.extend(each)
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
 def decode_lenient(data: bytes) -> Json:
     """Return the value of ``data`` read leniently; strings may hold surrogates (see ``scrub``).
 
@@ -98,6 +128,27 @@ def decode(data: bytes) -> Json:
         return decode_strict(data)
     except JsonError:
         return scrub(decode_lenient(data))
+
+
+def decode_lines(data: bytes) -> list[Json]:
+    """Return the values of JSON lines; empty unless the first two lines are objects.
+
+    A last line that was cut is closed.
+    """
+    values: list[Json] = []
+    lines = data.split(b"\n")
+    for line in lines:
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            value = decode(text if line is not lines[-1] else close_truncated(text))
+        except JsonError:
+            value = None
+        if len(values) < 2 and not isinstance(value, dict):
+            return []
+        values.append(value)
+    return values if len(values) > 1 else []
 
 
 def decode_raw(raw: msgspec.Raw) -> Json:

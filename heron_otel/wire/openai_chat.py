@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
@@ -14,9 +13,13 @@ from heron_otel.wire.json_text import decode_raw
 from heron_otel.wire.messages import Memory, WireMessages
 from heron_otel.wire.openai_chat_stream import ChatFold
 from heron_otel.wire.openai_messages import normalise_item, normalise_tools
-from heron_otel.wire.parameters import Parameter, read_parameters, text_member, tool_names
-
-_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
+from heron_otel.wire.parameters import (
+    Parameter,
+    deployment_of,
+    read_parameters,
+    text_member,
+    tool_names,
+)
 
 _PARAMETERS: Mapping[str, Parameter] = {
     "temperature": Parameter.real("temperature"),
@@ -110,10 +113,7 @@ class OpenAiChat:
 
     def request(self, members: Members, path: str, memory: Memory) -> LlmRequest:
         """Return what was asked; an Azure deployment path names the model if the body does not."""
-        model = text_member(members, "model")
-        if model is None:
-            deployment = _DEPLOYMENT.search(path)
-            model = deployment.group(1) if deployment else None
+        model = text_member(members, "model") or deployment_of(path)
         tools = members.get("tools", members.get("functions"))
         definitions = None
         if tools is not None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from heron_otel.records.wire import Json
 from heron_otel.wire.api import Members
 from heron_otel.wire.json_text import decode_raw
 from heron_otel.wire.messages import Part
+
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,12 @@ def text_member(members: Members, name: str) -> str | None:
         return None
     value = decode_raw(raw)
     return value if isinstance(value, str) and value else None
+
+
+def deployment_of(path: str) -> str | None:
+    """Return the deployment that an Azure OpenAI path names, or None."""
+    deployment = _DEPLOYMENT.search(path)
+    return deployment.group(1) if deployment else None
 
 
 def tool_names(definitions: tuple[Part, ...] | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from heron_otel.records.http import HttpResponse, field_value
@@ -19,6 +20,7 @@ _HOSTS: Mapping[str, str] = {
     "inference.ai.azure.com": "azure.ai.inference",
     "generativelanguage.googleapis.com": "gcp.gemini",
     "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "cloudcode-pa.googleapis.com": "gcp.gen_ai",  # Gemini Code Assist
     "cohere.com": "cohere",
     "cohere.ai": "cohere",
     "api.deepseek.com": "deepseek",
@@ -39,6 +41,16 @@ MAX_HOSTS = 1024
 """Hosts whose provider is remembered; a client rarely talks to more than ten."""
 _VERTEX_SUFFIX = "-aiplatform.googleapis.com"  # regional hosts: us-east5-aiplatform...
 _BEDROCK_PREFIXES = ("bedrock-runtime.", "bedrock-runtime-fips.", "bedrock.")
+# Google's resource names: publishers.models of Vertex AI, Code Assist, models of AI Studio.
+_RESOURCES = re.compile(
+    r"/(?:(?P<vertex>(?:projects/[^/]+/locations|publishers)/[^:]+)|(?P<assist>v1internal)"
+    r"|(?P<studio>v1(?:alpha|beta)?/(?:models|tunedModels)/[^/:]+)):"
+)
+_RESOURCE_PROVIDERS: Mapping[str, str] = {
+    "vertex": "gcp.vertex_ai",
+    "assist": "gcp.gen_ai",
+    "studio": "gcp.gemini",
+}
 _SERVERS: Mapping[str, str] = {"llama.cpp": "llama.cpp", "ollama": "ollama", "vllm": "vllm"}
 
 
@@ -84,6 +96,14 @@ def provider_of_host(host: str, known: Mapping[str, str]) -> str | None:
             return found
         name = name.partition(".")[2]
     return None
+
+
+def provider_of_path(path: str) -> str | None:
+    """Return the provider whose resource names ``path`` has, behind whatever host, or None."""
+    if ":" not in path:
+        return None
+    match = _RESOURCES.search(path)
+    return None if match is None else _RESOURCE_PROVIDERS[match.lastgroup or ""]
 
 
 def provider_of_response(response: HttpResponse) -> str | None:

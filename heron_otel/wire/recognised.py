@@ -26,7 +26,6 @@ RECOGNISED: tuple[Recognised, ...] = (
     Recognised("anthropic-complete", "text_completion", "/v1/complete"),
     Recognised("openai-responses", "compact", "/responses/compact"),
     Recognised("openai-responses", "count_tokens", "/responses/input_tokens"),
-    Recognised("openai-responses", "chat", "/responses"),
     Recognised("openai-completions", "text_completion", "/completions"),
     Recognised("openai-embeddings", "embeddings", "/embeddings"),
     Recognised("openai-moderations", "moderations", "/moderations"),
@@ -36,13 +35,18 @@ RECOGNISED: tuple[Recognised, ...] = (
     Recognised("openai-images", "images", "/images/generations"),
     Recognised("openai-images", "images", "/images/edits"),
     Recognised("openai-images", "images", "/images/variations"),
+    Recognised("openai-files", "files", "/v1/files"),
     Recognised("openai-batches", "batches", "/v1/batches"),
     Recognised("rerank", "rerank", "/rerank"),
     Recognised("vllm-pooling", "tokenize", "/tokenize"),
     Recognised("vllm-pooling", "detokenize", "/detokenize"),
-    Recognised("gemini", "generate_content", ":generateContent"),
-    Recognised("gemini", "generate_content", ":streamGenerateContent"),
     Recognised("gemini", "count_tokens", ":countTokens"),
+    Recognised("gemini", "count_tokens", ":computeTokens"),
+    Recognised("gemini", "batches", ":batchGenerateContent"),
+    Recognised("gemini", "batches", ":asyncBatchEmbedContent"),
+    Recognised("gemini", "predict", ":predict"),
+    Recognised("gemini", "predict", ":predictLongRunning"),
+    Recognised("gemini", "cached_contents", "/cachedContents"),
     Recognised("gemini", "embeddings", ":embedContent"),
     Recognised("gemini", "embeddings", ":batchEmbedContents"),
     Recognised("vertex-anthropic", "chat", ":rawPredict"),
@@ -65,11 +69,12 @@ _OBJECT = Recognised("", "object", "")
 
 # Words that also end paths of other services: they count only below a model or API path.
 _NEEDS_CONTEXT = {
+    ":predict": "/models/",
+    ":predictLongRunning": "/models/",
     "/converse": "/model/",
     "/converse-stream": "/model/",
     "/invoke": "/model/",
     "/invoke-with-response-stream": "/model/",
-    "/responses": "/v1/responses|/openai/responses|/codex/responses",
 }
 
 

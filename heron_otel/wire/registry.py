@@ -5,11 +5,28 @@ from __future__ import annotations
 
 from heron_otel.wire.anthropic_messages import AnthropicMessages
 from heron_otel.wire.api import WireApi
+from heron_otel.wire.completions import TextCompletions
+from heron_otel.wire.embeddings import Embeddings, GeminiEmbeddings
+from heron_otel.wire.gemini import Gemini
+from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
+from heron_otel.wire.openai_responses import OpenAiResponses
 
 # The first whose shape matches a body takes it: an API with marks of its own stands before one
 # whose shape is also that of others.
 WIRE_APIS: tuple[WireApi, ...] = (
     AnthropicMessages(),
     OpenAiChat(),
+    OpenAiResponses(),
+    Gemini(),
+)
+
+# Paths that other services have too: path and body together name these.
+CONFIRMED_APIS: tuple[WireApi, ...] = (
+    Embeddings("openai-embeddings", "openai", "/embeddings"),
+    Embeddings("ollama", "ollama", "/api/embed"),
+    GeminiEmbeddings(),
+    TextCompletions(),
+    OllamaChat(),
+    OllamaGenerate(),
 )

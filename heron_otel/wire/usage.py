@@ -120,6 +120,51 @@ def anthropic_usage(usage: Mapping[str, Json]) -> Usage | None:
     )
 
 
+def gemini_usage(usage: Mapping[str, Json]) -> Usage | None:
+    """Return the usage of a Gemini reply; None when it holds no count.
+
+    Thoughts are counted beside the candidates, and the results of the provider's tools beside
+    the prompt; where the total shows that a server counts them inside, they are not added.
+    A count of zero is left out on the wire.
+    """
+    prompt = _first(usage, "promptTokenCount")
+    candidates = _first(usage, "candidatesTokenCount", "responseTokenCount")
+    thoughts = _first(usage, "thoughtsTokenCount")
+    tool = _first(usage, "toolUsePromptTokenCount") or 0
+    total = _first(usage, "totalTokenCount")
+    cached = _first(usage, "cachedContentTokenCount")
+    if prompt is None and candidates is None and thoughts is None:
+        return None
+    written = candidates or 0
+    input_tokens = prompt
+    if prompt is not None:
+        is_tool_inside = total == prompt + written + (thoughts or 0)
+        input_tokens = prompt + (0 if is_tool_inside else tool)
+        if cached is not None and cached > input_tokens:
+            input_tokens += cached
+    output_tokens: int | None = written + (thoughts or 0)
+    if thoughts and thoughts <= written and total == (prompt or 0) + tool + written:
+        output_tokens = written
+    if candidates is None and thoughts is None:
+        known = total is not None and prompt is not None
+        output_tokens = max((total or 0) - (prompt or 0) - tool, 0) if known else None
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=cached,
+        reasoning_tokens=thoughts,
+        audio_input_tokens=_modality(usage.get("promptTokensDetails"), "AUDIO"),
+        audio_output_tokens=_modality(usage.get("candidatesTokensDetails"), "AUDIO"),
+    )
+
+
+def _modality(details: Json, modality: str) -> int | None:
+    for item in details if isinstance(details, list) else ():
+        if isinstance(item, dict) and item.get("modality") == modality:
+            return count(item.get("tokenCount"))
+    return None
+
+
 def merge_last(held: dict[str, Json], newer: Mapping[str, Json]) -> None:
     """Put the members of ``newer`` into ``held``; None replaces nothing."""
     for name, value in newer.items():

@@ -15,6 +15,7 @@ from tests.support.agent_calls import CLAUDE, asks, call, message
 
 WORDS = st.sampled_from(
     ["", " ", "text", "<system-reminder>", "</system-reminder>", "<task-id>a</task-id>",
+     "<turn_aborted>", "<subagent_notification>{}</subagent_notification>", '{"status":{"a":{}}}',
      "This session is being continued from a previous conversation", "call_1", "toolu", "{", "é"]
 ) | st.text(max_size=8)  # fmt: skip
 JSON = st.recursive(
@@ -31,11 +32,28 @@ ROLES = st.sampled_from(["user", "assistant", "tool", "system", "developer", "mo
 MESSAGES = st.builds(lambda role, parts: message(role, *parts), ROLES, st.lists(PARTS, max_size=3))
 ITEMS = st.lists(st.lists(MESSAGES, max_size=2).map(tuple), max_size=5)
 NAMES = st.sampled_from(
-    ["metadata", "user_id", "user", "session_id", "prompt_cache_key", "conversation", "output_type"]
+    [
+        "metadata",
+        "user_id",
+        "user",
+        "session_id",
+        "prompt_cache_key",
+        "conversation",
+        "output_type",
+        "client_metadata",
+        "x-codex-turn-metadata",
+    ]
 )
 METADATA = st.dictionaries(NAMES, JSON | st.dictionaries(NAMES, JSON, max_size=2), max_size=3)
 HEADERS = st.dictionaries(
-    st.sampled_from([*CLAUDE, "x-claude-code-agent-id", "x-session-id"]), WORDS, max_size=3
+    st.sampled_from(
+        [*CLAUDE, "x-claude-code-agent-id", "x-session-id", "originator", "x-codex-turn-metadata"]
+    ),
+    WORDS
+    | st.sampled_from(
+        ["codex_exec", '{"session_id":"x"}', "e30=", "{}", "GeminiCLI-tui/0.61.0/m (linux)"]
+    ),
+    max_size=3,
 )
 PARAMETERS = st.dictionaries(st.sampled_from(["max_tokens", "stop_sequences"]), JSON, max_size=2)
 

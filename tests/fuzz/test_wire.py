@@ -26,6 +26,15 @@ from tests.support.calls import (
     tool_delta,
 )
 from tests.support.exchanges import Event, make_exchange, started_of
+from tests.support.responses import (
+    RESPONSES_REQUEST,
+    asked,
+    function_call,
+    item_events,
+    message,
+    response,
+    stream_events,
+)
 
 PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/responses", "/llm")
 ENDS = st.sampled_from(list(ExchangeEnd))
@@ -98,6 +107,50 @@ MESSAGES_FULL: dict[str, object] = {
         },
     ],
 }
+RESPONSES_FULL: dict[str, object] = {
+    **RESPONSES_REQUEST,
+    "instructions": [asked("x")],
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {}},
+        {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "g"}]},
+        {"type": "mcp", "headers": {"a": "b"}, "authorization": "x"},
+    ],
+    "reasoning": {"effort": "low"},
+    "text": {"format": {"type": "json_schema"}},
+    "conversation": {"id": "x"},
+    "client_metadata": {"x-codex-turn-metadata": "{}"},
+    "input": [
+        {"role": "user", "content": [{"type": "input_image", "image_url": "data:a;base64,x"}]},
+        {"type": "reasoning", "summary": [{"text": "x"}], "encrypted_content": "x"},
+        {"type": "shell_call", "call_id": "c", "action": {}, "environment": {"type": "local"}},
+        {"type": "mcp_call", "id": "m", "name": "f", "arguments": "{}", "output": "x"},
+        {"type": "image_generation_call", "id": "i", "result": "eA=="},
+        {"type": "apply_patch_call_output", "call_id": "c", "status": "failed", "output": []},
+        {"type": "compaction", "encrypted_content": "x"},
+    ],
+}
+RESPONSES_REPLY: dict[str, object] = response(
+    "completed",
+    message("x", {"type": "refusal", "refusal": "z"}, {"type": "output_audio", "data": "x"}),
+    function_call("call_a"),
+    {"type": "code_interpreter_call", "id": "i", "code": "1", "outputs": [1]},
+    {"type": "shell_call_output", "call_id": "c", "output": [{}]},
+    error={"code": "x", "message": "y"},
+    incomplete_details={"reason": "x"},
+)
+RESPONSES_EVENTS: list[object] = [
+    *stream_events(
+        [
+            *item_events(0, message("ab"), "output_text", "a", "b"),
+            *item_events(1, function_call("call_a"), "function_call_arguments", "{", "}"),
+            *item_events(2, message("no"), "refusal", "n", "o")[:-1],
+            {"type": "response.output_text.annotation.added", "output_index": 2, "annotation": {}},
+            {"type": "response.reasoning_summary_text.done", "output_index": 3, "text": "x"},
+            {"type": "error", "code": "x", "message": "y"},
+        ],
+        RESPONSES_REPLY,
+    )
+]
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
 CHAT_REPLY: dict[str, object] = {
     "id": "x",
@@ -219,9 +272,9 @@ def check(exchange: HttpExchange) -> None:
                 call.name.encode()
                 encode(call.arguments)
             (record.response.text + (record.response.model or "")).encode()
-        for message in messages:
-            assert json.loads(message.json)["role"] == message.role
-            cast(str, message.role).encode()
+        for each in messages:
+            assert json.loads(each.json)["role"] == each.role
+            cast(str, each.role).encode()
         times = record.timing.chunk_times_ns
         assert [*times] == sorted(times)
 
@@ -278,7 +331,26 @@ def test_type_confused_messages_streams(events: object, merge: bool, end: Exchan
 
 
 @FUZZ
-@given(st.lists(st.binary(max_size=40), max_size=6), st.booleans(), st.sampled_from(PATHS[:2]))
+@given(mutated(RESPONSES_FULL), mutated(RESPONSES_REPLY), st.sampled_from([200, 404]))
+def test_type_confused_responses_bodies(request: object, reply: object, status: int) -> None:
+    path = "/v1/responses"
+    check(make_exchange(text_of(request), text_of(reply), path=path, status=status))
+    check(make_exchange(text_of(request), text_of(reply), path="/llm"))
+
+
+@FUZZ
+@given(mutated(RESPONSES_EVENTS), st.booleans(), ENDS)
+def test_type_confused_responses_streams(events: object, merge: bool, end: ExchangeEnd) -> None:
+    payloads = events if isinstance(events, list) else [events]
+    check(
+        make_exchange(
+            RESPONSES_FULL, events=stream_of(payloads), path="/v1/responses", merge=merge, end=end
+        )
+    )
+
+
+@FUZZ
+@given(st.lists(st.binary(max_size=40), max_size=6), st.booleans(), st.sampled_from(PATHS[:3]))
 def test_any_bytes_are_an_event(events: list[bytes], merge: bool, path: str) -> None:
     made = [Event(data=data, at_ms=100 + index) for index, data in enumerate(events)]
     check(make_exchange(CHAT_REQUEST, events=made, merge=merge, path=path))
@@ -286,11 +358,11 @@ def test_any_bytes_are_an_event(events: list[bytes], merge: bool, path: str) -> 
 
 @FUZZ
 @given(
-    st.sampled_from([CHAT_FULL, MESSAGES_FULL]),
-    st.sampled_from([CHAT_REPLY, MESSAGES_REPLY]),
+    st.sampled_from([CHAT_FULL, MESSAGES_FULL, RESPONSES_FULL]),
+    st.sampled_from([CHAT_REPLY, MESSAGES_REPLY, RESPONSES_REPLY]),
     st.integers(0, 2000),
     FLAGS,
-    st.sampled_from(PATHS[:2]),
+    st.sampled_from(PATHS[:3]),
 )
 def test_cut_bodies(
     request: dict[str, object], reply: dict[str, object], cut: int, flags: int, path: str
@@ -312,11 +384,12 @@ def test_deep_nesting_is_a_body(data: bytes, path: str) -> None:
     check(make_exchange(data, data, path=path))
     check(make_exchange(CHAT_REQUEST, data, path=path))
     check(make_exchange(CHAT_REQUEST, events=[Event(data=data, at_ms=100)], path=path))
-    deep = b'{"model":"m","messages":[' + data + b"]}"
-    check(make_exchange(deep, {}, path=path))
+    for member in (b"messages", b"input"):
+        deep = b'{"model":"m","' + member + b'":[' + data + b"]}"
+        check(make_exchange(deep, {}, path=path))
 
 
-@pytest.mark.parametrize("path", PATHS[:2])
+@pytest.mark.parametrize("path", PATHS[:3])
 @pytest.mark.parametrize(
     "text",
     [

@@ -20,7 +20,16 @@ import anthropic
 import openai
 import zstandard
 
-from tests.replay.scenarios import anthropic_calls, faults, openai_calls, transport, workday
+from tests.replay.scenarios import (
+    anthropic_calls,
+    faults,
+    gemini_calls,
+    openai_calls,
+    other_calls,
+    responses_calls,
+    transport,
+    workday,
+)
 from tests.replay.scenarios.scenario import Scenario
 from tests.support.capture import capture
 from tests.support.captures import pcapng
@@ -32,7 +41,16 @@ CASES = Path(__file__).parent / "cases"
 PORT = 8080  # the network is our own, so every port is free
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for module in (openai_calls, anthropic_calls, faults, transport, workday)
+    for module in (
+        openai_calls,
+        anthropic_calls,
+        responses_calls,
+        faults,
+        transport,
+        workday,
+        gemini_calls,
+        other_calls,
+    )
     for scenario in module.SCENARIOS
 }
 

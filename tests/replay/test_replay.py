@@ -29,10 +29,15 @@ SHOWN = {
     "anthropic-calls": (53, 70, 73, 79),
     "anthropic-faults": (19, 20, 36, 74),
     "content-codings": (37, 38),
+    "gemini-agent": (76,),
+    "gemini-calls": (48, 55, 77, 78, 79, 81),
     "ipv6-segments": (5,),
+    "ollama-calls": (59,),
     "openai-chat-agent": (60,),
     "openai-chat-calls": (61, 62, 63, 65, 80, 81, 82, 84, 131),
     "openai-chat-faults": (19, 20, 36, 66),
+    "openai-responses-calls": (46, 67, 68, 69, 79, 81, 82, 83),
+    "openai-responses-faults": (19, 20, 36, 68, 80),
     "stream-framings": (33, 34, 44, 45, 46, 47, 83),
 }
 
@@ -107,11 +112,56 @@ def test_the_comparison_notices_a_wrong_value(name: str) -> None:
     assert differences(log, spans) != []
 
 
+@pytest.mark.case(54)
+@pytest.mark.case(55)
+@pytest.mark.parametrize("name", ["openai-operations", "ollama-calls", "gemini-calls"])
+def test_embeddings_are_spans_of_their_own_and_other_operations_are_none(name: str) -> None:
+    case = CASE_FOLDER / name
+    log = read_log((case / "server.jsonl").read_text(encoding="utf-8"))
+    spans = spans_of("--policy", "full", capture_of(case))
+    asked = [entry for entry in log if "embed" in entry["path"]]
+    expected = []
+    for entry in asked:
+        request, reply = entry["request"], entry["plain"]
+        model = request.get("model") or entry["path"].split("/")[-1].partition(":")[0]
+        given = request.get("input")
+        inputs = len(given) if isinstance(given, list) else 1
+        tokens = reply.get("usage", {}).get("prompt_tokens", reply.get("prompt_eval_count"))
+        size = request.get("dimensions")
+        expected.append((f"embeddings {model.rpartition('/')[2]}", inputs, tokens, size))
+    found = [
+        (
+            span["name"],
+            span["attributes"]["heron.embeddings.input_count"],
+            span["attributes"].get("gen_ai.usage.input_tokens"),
+            span["attributes"].get("gen_ai.embeddings.dimension.count"),
+        )
+        for span in spans
+        if span["attributes"]["gen_ai.operation.name"] == "embeddings"
+    ]
+    assert sorted(found, key=str) == sorted(expected, key=str)
+    assert not any(
+        span["parent_span_id"] or "gen_ai.agent.name" in span["attributes"]
+        for span in spans
+        if span["attributes"]["gen_ai.operation.name"] in {"embeddings", "text_completion"}
+    )
+    calls = sum(entry["wire_api"] is not None for entry in log) + len(asked)
+    assert sum(span["kind"] == "CLIENT" for span in spans) == calls
+
+
 # Agent, status, calls, tool runs, failed calls and auxiliary calls of every turn with tools.
 TURNS = {
     "openai-chat-agent": [
         ("generic", "complete", 4, 4, 0, 0),
         ("generic", "complete", 2, 1, 0, 0),
+    ],
+    "openai-responses-agent": [
+        ("generic", "complete", 3, 3, 0, 0),
+        ("generic", "complete", 2, 1, 0, 0),
+    ],
+    "gemini-agent": [
+        ("generic", "complete", 2, 1, 0, 0),
+        ("generic", "complete", 2, 2, 0, 0),
     ],
     "anthropic-agent": [
         ("generic", "complete", 3, 4, 0, 0),

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from tests.support.llm_dialects import in_chat_words
+
 Json = Any
 Span = dict[str, Json]
 Entry = dict[str, Json]
@@ -27,20 +29,40 @@ FINISH = {
     "tool_use": "tool_call",
     "content_filter": "content_filter",
     "refusal": "content_filter",
+    "completed": "stop",
+    "max_output_tokens": "length",
+    "failed": "error",
+    "cancelled": "error",
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
     None: "error",
+}
+OPERATIONS = {
+    "openai-chat": "chat",
+    "openai-responses": "chat",
+    "anthropic-messages": "chat",
+    "gemini": "generate_content",
+    "openai-completions": "text_completion",
 }
 CLOCK_SLACK_NS = 400_000_000  # between a packet and the server's note of it, on a busy machine
 
 
 def chat_spans(spans: Iterable[Span]) -> list[Span]:
     """Return the spans of LLM calls in the order of their start."""
-    found = [span for span in spans if span["attributes"].get("gen_ai.operation.name") == "chat"]
+    names = {"chat", "generate_content", "text_completion"}
+    found = [span for span in spans if span["attributes"].get("gen_ai.operation.name") in names]
     return sorted(found, key=lambda span: span["start_time_unix_nano"])
 
 
 def llm_entries(log: Iterable[Entry]) -> list[Entry]:
     """Return the log entries of LLM calls in the order of arrival."""
-    found = [entry for entry in log if entry["wire_api"] is not None]
+    found = [
+        entry | {"request": in_chat_words(entry["wire_api"], entry["path"], entry["request"])}
+        for entry in log
+        if entry["wire_api"] is not None
+    ]
     return sorted(found, key=lambda entry: entry["requested_at_ns"])
 
 
@@ -49,7 +71,11 @@ def matched(log: Iterable[Entry], spans: Iterable[Span]) -> list[tuple[Entry, Sp
 
     Raises AssertionError when there is not one span for each call.
     """
-    entries, calls = llm_entries(log), chat_spans(spans)
+    return _matched(llm_entries(log), spans)
+
+
+def _matched(entries: Sequence[Entry], spans: Iterable[Span]) -> list[tuple[Entry, Span]]:
+    calls = chat_spans(spans)
     assert len(calls) == len(entries), f"{len(calls)} call spans for {len(entries)} calls"
     by_id = {span["attributes"].get("gen_ai.response.id"): span for span in calls}
     pairs: list[tuple[Entry, Span]] = []
@@ -66,9 +92,9 @@ def matched(log: Iterable[Entry], spans: Iterable[Span]) -> list[tuple[Entry, Sp
 
 def differences(log: Iterable[Entry], spans: Iterable[Span]) -> list[str]:
     """Return one line for everything that a span says and the server did not, and vice versa."""
-    log, spans = list(log), list(spans)
+    log, spans = llm_entries(log), list(spans)
     found: list[str] = []
-    for entry, span in matched(log, spans):
+    for entry, span in _matched(log, spans):
         for name, expected, actual in _facts(entry, span):
             if expected != actual:
                 found.append(
@@ -81,7 +107,7 @@ def differences(log: Iterable[Entry], spans: Iterable[Span]) -> list[str]:
 def _tool_differences(log: Sequence[Entry], spans: Sequence[Span]) -> list[str]:
     """Compare the tool runs: what responses asked for, and what later requests brought back."""
     asked = Counter(
-        (call["id"], call["name"], _normalised(call["arguments"] or "{}"))
+        (call["id"] or None, call["name"], _normalised(call["arguments"] or "{}"))
         for entry in log
         for choice in entry["choices"][:1]
         for call in choice["tool_calls"]
@@ -102,10 +128,10 @@ def _tool_differences(log: Sequence[Entry], spans: Sequence[Span]) -> list[str]:
     results = {id_: result for entry in log for id_, result in _tool_results(entry["request"])}
     for span in runs:
         attributes = span["attributes"]
-        expected = results.get(attributes["gen_ai.tool.call.id"], (None, False))
+        expected = results.get(attributes.get("gen_ai.tool.call.id"), (None, False))
         failed = attributes.get("error.type") is not None
         actual = (attributes.get("gen_ai.tool.call.result"), failed)
-        if isinstance(expected[0], list) and actual[0] is not None:
+        if isinstance(expected[0], list | dict) and actual[0] is not None:
             actual = (json.loads(actual[0]), failed)
         if expected != actual:
             found.append(f"{span['name']}: the client sent {expected!r}, the span has {actual!r}")
@@ -118,13 +144,23 @@ def _normalised(arguments: str) -> str:
 
 def _tool_results(request: Json) -> Iterator[tuple[str, tuple[Json, bool]]]:
     """Yield id, content and whether it is an error, of every tool result in a request."""
-    for message in request.get("messages", []) if request else []:
+    for message in _items(request) if request else []:
         content = message.get("content")
-        if message["role"] == "tool":
+        if message.get("type") == "function_call_output":
+            yield message["call_id"], (message["output"], False)
+        elif message["role"] == "tool":
             yield message["tool_call_id"], (content, False)
         for part in content if isinstance(content, list) else ():
             if part["type"] == "tool_result":
                 yield part["tool_use_id"], (part.get("content"), bool(part.get("is_error")))
+
+
+def _items(request: Json) -> list[Json]:
+    """Return the messages of a request, or the input items; all have a role but for calls."""
+    items = request.get("messages", request.get("input", []))
+    if isinstance(items, str):
+        items = [{"role": "user", "content": items}]
+    return [item if "role" in item else item | {"role": "assistant"} for item in items]
 
 
 def _facts(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
@@ -135,7 +171,10 @@ def _facts(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     def equal(name: str, expected: Json) -> tuple[str, Json, Json]:
         return name, expected, attributes.get(name)
 
-    yield "name", f"chat {request['model']}", span["name"]
+    operation = OPERATIONS.get(entry["wire_api"])
+    if operation is None:
+        operation = "chat" if entry["path"].endswith("/api/chat") else "text_completion"
+    yield "name", f"{operation} {request['model']}", span["name"]
     yield "kind", "CLIENT", span["kind"]
     yield equal("heron.wire_api", entry["wire_api"])
     yield equal("gen_ai.request.model", request["model"])
@@ -166,6 +205,7 @@ def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     ):
         yield member, request.get(member), attributes.get(f"gen_ai.request.{suffix}")
     limit = request.get("max_completion_tokens", request.get("max_tokens"))
+    limit = request.get("max_output_tokens", limit)
     yield "max_tokens", limit, attributes.get("gen_ai.request.max_tokens")
     count = request.get("n", 1)
     choices = attributes.get("gen_ai.request.choice.count", 1)
@@ -173,8 +213,12 @@ def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     stops = request.get("stop_sequences", request.get("stop"))
     yield "stop_sequences", stops, attributes.get("gen_ai.request.stop_sequences")
     form = request.get("response_format") or request.get("output_config", {}).get("format") or {}
+    form = form or request.get("text", {}).get("format") or {}
     asked = "json" if form.get("type", "").startswith("json") else None
     effort = request.get("reasoning_effort", request.get("output_config", {}).get("effort"))
+    effort = request.get("reasoning", {}).get("effort", effort)
+    previous = request.get("previous_response_id")
+    yield "previous response", previous, attributes.get("gen_ai.request.previous_response.id")
     yield "reasoning.level", effort, attributes.get("gen_ai.request.reasoning.level")
     tier = request.get("service_tier")
     yield "service_tier", tier, attributes.get("openai.request.service_tier")
@@ -220,7 +264,7 @@ def _usage(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     def usage(name: str) -> Json:
         return attributes.get(f"gen_ai.usage.{name}")
 
-    tokens, openai = entry["tokens"], entry["wire_api"] == "openai-chat"
+    tokens, api = entry["tokens"], entry["wire_api"]
     estimated = attributes.get("heron.usage.estimated")
     if tokens is None:
         if entry["ended"]:
@@ -228,10 +272,14 @@ def _usage(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
             yield "usage.output_tokens > 0", True, (usage("output_tokens") or 0) > 0
         return
     yield "usage.input_tokens", tokens["input"], usage("input_tokens")
-    yield "usage.cache_read", tokens["cache_read"], usage("cache_read.input_tokens")
-    if openai:
-        yield "usage.reasoning", tokens["reasoning"], usage("reasoning.output_tokens")
-    else:
+    if api != "ollama":  # it counts neither
+        # Gemini leaves out counts of zero.
+        given = (usage("cache_read.input_tokens"), usage("reasoning.output_tokens"))
+        read, reasoning = (count or 0 for count in given) if api == "gemini" else given
+        yield "usage.cache_read", tokens["cache_read"], read
+        if api != "anthropic-messages":
+            yield "usage.reasoning", tokens["reasoning"], reasoning
+    if api == "anthropic-messages":
         yield "usage.cache_write", tokens["cache_write"], usage("cache_write.input_tokens")
     if entry["ended"]:
         yield "usage.output_tokens", tokens["output"], usage("output_tokens")
@@ -245,6 +293,14 @@ def _finish(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
         yield "finish_reasons", None, attributes.get("gen_ai.response.finish_reasons")
         return
     expected = [FINISH[stop] for stop in stops]
+    if stops == ["completed"] and any(
+        not call["server_side"] for call in entry["choices"][0]["tool_calls"]
+    ):
+        expected = ["tool_call"]  # this API has no word for it
+    if entry["wire_api"] in ("gemini", "ollama") and any(
+        choice["tool_calls"] for choice in entry["choices"]
+    ):
+        expected = ["tool_call"]  # their word is that of an answer
     yield "finish_reasons", expected, attributes.get("gen_ai.response.finish_reasons")
     first = next((stop for stop in stops if stop), None)
     yield "stop_reason", first, attributes.get("heron.response.stop_reason")
@@ -266,7 +322,7 @@ def _output(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
         yield where + "reasoning", choice["reasoning"], _joined(of_type.get("reasoning", []))
         yield where + "refusal", choice["refusal"], _joined(of_type.get("refusal", []))
         calls = [
-            (call["id"], call["name"], json.loads(call["arguments"] or "{}"))
+            (call["id"] or None, call["name"], json.loads(call["arguments"] or "{}"))
             for call in choice["tool_calls"]
             if not call["server_side"]
         ]
@@ -286,8 +342,13 @@ def _joined(parts: Iterable[Json]) -> str:
 
 def _request_texts(request: Json) -> Iterator[str]:
     """Yield every text of the messages of a request, tool results included, in order."""
-    for message in request["messages"]:
+    if isinstance(request.get("instructions"), str):
+        yield request["instructions"]
+    for message in _items(request):
+        for part in message.get("summary", ()):
+            yield part["text"]
         yield from _content_texts(message.get("content"))
+        yield from _content_texts(message.get("output"))
 
 
 def _content_texts(content: Json) -> Iterator[str]:
@@ -295,9 +356,11 @@ def _content_texts(content: Json) -> Iterator[str]:
         if content:
             yield content
         return
+    if isinstance(content, dict):  # the object that a function gave
+        return
     for part in content or ():
         match part["type"]:
-            case "text":
+            case "text" | "input_text" | "output_text":
                 yield part["text"]
             case "thinking":
                 yield part["thinking"]
@@ -306,6 +369,9 @@ def _content_texts(content: Json) -> Iterator[str]:
 
 
 def _span_texts(attributes: Json) -> Iterator[str]:
+    if attributes["heron.wire_api"] == "openai-responses":
+        for part in json.loads(attributes.get("gen_ai.system_instructions", "[]")):
+            yield part["content"]
     for message in json.loads(attributes.get("gen_ai.input.messages", "[]")):
         for part in message["parts"]:
             match part["type"]:
@@ -318,12 +384,13 @@ def _span_texts(attributes: Json) -> Iterator[str]:
 
 def _tool_names(request: Json) -> list[str]:
     tools = request.get("tools") or []
-    return [tool["function"]["name"] if "function" in tool else tool["name"] for tool in tools]
+    named = [tool.get("function", tool) for tool in tools]
+    return [tool.get("name", tool.get("type")) for tool in named]
 
 
 def _defined_names(attributes: Json) -> list[str]:
     tools = json.loads(attributes.get("gen_ai.tool.definitions", "[]"))
-    return [tool["name"] for tool in tools]
+    return [tool.get("name", tool["type"]) for tool in tools]
 
 
 def _times(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
@@ -332,6 +399,8 @@ def _times(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     if entry["ended"]:
         yield "end", 0, _lateness(end, entry["finished_at_ns"])
     first_token = entry["first_token_at_ns"]
+    if entry["wire_api"] == "gemini" and "alt=sse" not in entry["path"]:
+        first_token = None  # nothing in a JSON array says when its values were there
     seconds = span["attributes"].get("gen_ai.response.time_to_first_chunk")
     if first_token is None or seconds is None:
         yield "has a first token", first_token is not None, seconds is not None

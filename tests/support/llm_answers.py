@@ -44,6 +44,7 @@ class ToolUse:
     name: str
     arguments: dict[str, Json] | None
     server_side: bool = False
+    namespace: str | None = None  # OpenAI Responses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,17 @@ class Refusal:
 
 
 Block = Text | Thinking | RedactedThinking | ToolUse | ServerToolResult | Refusal
-Stop = Literal["stop", "length", "tool_call", "content_filter", "refusal", "pause", "stop_sequence"]
+Stop = Literal[
+    "stop",
+    "length",
+    "tool_call",
+    "content_filter",
+    "refusal",
+    "pause",
+    "stop_sequence",
+    "failed",
+    "cancelled",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +109,7 @@ class Delivery:
     comments: bool = False  # a comment line before every event
     interleave: bool = False  # deltas of tool calls (or choices) in turn
     usage: Literal["final", "every", "none"] = "final"  # OpenAI streams
+    empty_output: bool = False  # the last event of a Responses stream repeats no items
     head_delay_s: float = 0.0
     first_token_delay_s: float = 0.0
     gap_s: float = 0.0  # before every event but the first
@@ -167,7 +179,7 @@ class Asked:
 
     @property
     def wire_api(self) -> str | None:
-        """Return ``openai-chat``, ``anthropic-messages`` or None."""
+        """Return the name of the wire API, or None."""
         return wire_api_of(self.method, self.path)
 
 
@@ -178,6 +190,14 @@ def wire_api_of(method: str, path: str) -> str | None:
         return None
     if path.endswith("/chat/completions"):
         return "openai-chat"
+    if path.endswith("/responses"):
+        return "openai-responses"
+    if path.endswith((":generateContent", ":streamGenerateContent")):
+        return "gemini"
+    if path.endswith(("/api/chat", "/api/generate")):
+        return "ollama"
+    if path.endswith("/v1/completions"):
+        return "openai-completions"
     return "anthropic-messages" if path.endswith("/v1/messages") else None
 
 

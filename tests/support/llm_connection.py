@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from tests.support.llm_answers import (
@@ -27,6 +28,18 @@ from tests.support.llm_answers import (
     wire_api_of,
 )
 from tests.support.llm_coding import encoder
+from tests.support.llm_dialects import (
+    completion_body,
+    completion_events,
+    framing_of,
+    gemini_body,
+    gemini_events,
+    in_assist_form,
+    in_chat_words,
+    ollama_body,
+    ollama_events,
+    streams,
+)
 from tests.support.llm_log import Sent, logged_fields
 from tests.support.llm_render import (
     Event,
@@ -37,8 +50,18 @@ from tests.support.llm_render import (
     openai_body,
     openai_events,
 )
+from tests.support.llm_render_responses import (
+    responses_body,
+    responses_error,
+    responses_events,
+)
 
 SOCKET_TIMEOUT_S = 30.0
+MEDIA_TYPES = {
+    "sse": "text/event-stream; charset=utf-8",
+    "array": "application/json; charset=UTF-8",
+    "lines": "application/x-ndjson",
+}
 HEAD_LIMIT_BYTES = 65_536
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 REASONS |= {429: "Too Many Requests", 500: "Internal Server Error", 529: "Site is overloaded"}
@@ -62,8 +85,8 @@ class Serving(Protocol):
     def reply(self, asked: Asked) -> Reply:
         """Return what the script answers."""
 
-    def response_id(self, wire_api: str, index: int) -> str:
-        """Return the id of a response."""
+    def response_id(self, wire_api: str, index: int) -> str | None:
+        """Return the id of a response, None where the API has none."""
 
 
 class Connection:
@@ -130,6 +153,7 @@ class Connection:
             case Plain():
                 data = b"" if reply.body is None else json.dumps(reply.body).encode()
                 self._send_whole(reply.status, data, sent, head_only=asked.method == "HEAD")
+                sent.plain(reply.body)
                 sent.finish("complete")
                 return True
             case Failure():
@@ -148,32 +172,33 @@ class Connection:
                 return False
             case StreamFailure():
                 events = self._events(asked, reply.answer, sent)[: reply.after]
-                events.append(error_event(api, reply.type, reply.message))
-                return self._stream(reply.answer, events, sent)
-            case Answer() if asked.body.get("stream"):
-                return self._stream(reply, self._events(asked, reply, sent), sent)
+                if api == "openai-responses":
+                    events.append(responses_error(reply.after, reply.type, reply.message))
+                else:
+                    events.append(error_event(api, reply.type, reply.message))
+                return self._stream(asked, reply.answer, events, sent)
+            case Answer() if streams(api, asked.path, asked.body):
+                return self._stream(asked, reply, self._events(asked, reply, sent), sent)
             case Answer():
                 return self._whole(asked, reply, sent)
 
-    def _facts(self, asked: Asked, answer: Answer, sent: Sent) -> tuple[str, str, Tokens]:
-        response_id = self._server.response_id(asked.wire_api or "", asked.index)
-        model = answer.model or asked.body["model"]
+    def _facts(self, asked: Asked, answer: Answer, sent: Sent) -> tuple[Json, str, Tokens]:
+        api = asked.wire_api or ""
+        response_id = self._server.response_id(api, asked.index)
+        model = answer.model or in_chat_words(api, asked.path, asked.body)["model"]
         tokens = answer.tokens or _computed_tokens(asked.body, answer.choices)
         sent.begin(response_id, model, len(answer.choices))
         return response_id, model, tokens
 
     def _events(self, asked: Asked, answer: Answer, sent: Sent) -> list[Event]:
         facts = self._facts(asked, answer, sent)
-        if asked.wire_api == "anthropic-messages":
-            return anthropic_events(answer, *facts)
         options = asked.body.get("stream_options") or {}
         usage = bool(options.get("include_usage")) and answer.delivery.usage != "none"
-        return openai_events(answer, *facts, include_usage=usage)
+        return _rendered_events(asked, answer, facts, include_usage=usage)
 
     def _whole(self, asked: Asked, answer: Answer, sent: Sent) -> bool:
         facts = self._facts(asked, answer, sent)
-        anthropic = asked.wire_api == "anthropic-messages"
-        body = (anthropic_body if anthropic else openai_body)(answer, *facts)
+        body = _rendered_body(asked, answer, facts)
         delivery = answer.delivery
         time.sleep(delivery.head_delay_s)
         data = json.dumps(body, ensure_ascii=False).encode()
@@ -187,12 +212,7 @@ class Connection:
                 coding=delivery.coding,
                 write_bytes=delivery.write_bytes,
             )
-            events = (
-                anthropic_events(answer, *facts)
-                if anthropic
-                else openai_events(answer, *facts, include_usage=True)
-            )
-            for event in events:
+            for event in _rendered_events(asked, answer, facts, include_usage=True):
                 sent.event(event, stream=False)
             sent.finish("complete")
             return True
@@ -222,17 +242,23 @@ class Connection:
         sent.head(status, stream=False)
         self._write(head + (b"" if head_only else data[:cut]), write_bytes)
 
-    def _stream(self, answer: Answer, events: list[Event], sent: Sent) -> bool:
+    def _stream(self, asked: Asked, answer: Answer, events: list[Event], sent: Sent) -> bool:
         delivery = answer.delivery
         encode = encoder(delivery.coding)
         parts: list[bytes] = []
+        framing = framing_of(asked.wire_api or "", asked.path)
         for event in events:
-            parts.append(encode.add(_sse(event, delivery)))
-        last = encode.end()
-        fields = [
-            ("content-type", "text/event-stream; charset=utf-8"),
-            ("cache-control", "no-cache"),
-        ]
+            match framing:
+                case "lines":
+                    text = json.dumps(event.data, ensure_ascii=False).encode() + b"\n"
+                case "array":
+                    start = b",\r\n" if parts else b"["
+                    text = start + json.dumps(event.data, ensure_ascii=False).encode()
+                case _:
+                    text = _sse(event, delivery)
+            parts.append(encode.add(text))
+        last = (encode.add(b"]") if framing == "array" else b"") + encode.end()
+        fields = [("content-type", MEDIA_TYPES[framing]), ("cache-control", "no-cache")]
         match delivery.framing:
             case "chunked":
                 fields.append(("transfer-encoding", "chunked"))
@@ -321,6 +347,43 @@ class Connection:
         if not data:
             raise ClientGoneError
         self._buffer += data
+
+
+def _rendered_events(
+    asked: Asked, answer: Answer, facts: tuple[Json, str, Tokens], *, include_usage: bool
+) -> list[Event]:
+    match asked.wire_api:
+        case "anthropic-messages":
+            return anthropic_events(answer, *facts)
+        case "openai-responses":
+            return responses_events(answer, *facts, asked.body)
+        case "gemini":
+            return [
+                replace(event, data=in_assist_form(asked.path, event.data))
+                for event in gemini_events(answer, *facts)
+            ]
+        case "ollama":
+            return ollama_events(answer, *facts[1:], chat=asked.path.endswith("/api/chat"))
+        case "openai-completions":
+            return completion_events(answer, *facts, include_usage=include_usage)
+        case _:
+            return openai_events(answer, *facts, include_usage=include_usage)
+
+
+def _rendered_body(asked: Asked, answer: Answer, facts: tuple[Json, str, Tokens]) -> Json:
+    match asked.wire_api:
+        case "anthropic-messages":
+            return anthropic_body(answer, *facts)
+        case "openai-responses":
+            return responses_body(answer, *facts, asked.body)
+        case "gemini":
+            return in_assist_form(asked.path, gemini_body(answer, *facts))
+        case "ollama":
+            return ollama_body(answer, *facts[1:], chat=asked.path.endswith("/api/chat"))
+        case "openai-completions":
+            return completion_body(answer, *facts)
+        case _:
+            return openai_body(answer, *facts)
 
 
 def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from tests.support.llm_answers import Json, Tokens, ToolUse
 from tests.support.llm_render import Event
 
-CREDENTIALS = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
+CREDENTIALS = frozenset(
+    {"authorization", "x-api-key", "x-goog-api-key", "cookie", "proxy-authorization"}
+)
 
 
 def logged_fields(names: Sequence[str], fields: dict[str, str]) -> dict[str, str]:
@@ -44,7 +46,7 @@ class Sent:
             "outcome": None,
         }
 
-    def begin(self, response_id: str, model: str, choices: int) -> None:
+    def begin(self, response_id: str | None, model: str, choices: int) -> None:
         """Note the answer that follows; its id and model count as sent with the first event."""
         self._identity = (response_id, model)
         self._entry["choices"] = [
@@ -92,6 +94,10 @@ class Sent:
                     entry["error"] = error | {"status": None}
                 case "end", _:
                     entry["ended"] = True
+
+    def plain(self, body: Json) -> None:
+        """A body that is no LLM answer is out."""
+        self._entry["plain"] = body
 
     def half(self, text: str) -> None:
         """Half of a JSON body is out: surely the id and the model, and some of ``text``."""

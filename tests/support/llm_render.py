@@ -399,6 +399,10 @@ def error_body(wire_api: str, status: int, kind: str, message: str) -> dict[str,
     if wire_api == "anthropic-messages":
         error = {"type": kind, "message": message}
         return {"type": "error", "error": error, "request_id": "req_011TESTTESTTESTTESTTEST"}
+    if wire_api == "gemini":
+        return {"error": {"code": status, "message": message, "status": kind}}
+    if wire_api == "ollama":
+        return {"error": message}
     return {"error": {"message": message, "type": kind, "param": None, "code": str(status)}}
 
 
@@ -408,5 +412,7 @@ def error_event(wire_api: str, kind: str, message: str) -> Event:
     if wire_api == "anthropic-messages":
         error = {"type": kind, "message": message}
         return Event("error", {"type": "error", "error": error}, effects)
+    if wire_api == "gemini":
+        return Event("", error_body(wire_api, 503, kind, message), effects)
     body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
     return Event("", body, effects)

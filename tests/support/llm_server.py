@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scripted LLM server: OpenAI Chat Completions and Anthropic Messages over HTTP/1.1.
+"""A scripted LLM server over HTTP/1.1: OpenAI Chat Completions, Responses and completions,
+Anthropic Messages, Gemini, Ollama.
 
 A script maps each request to a reply (``llm_answers``). The server keeps a log of every exchange
 with what it really sent, event by event: the ground truth that spans are compared with.
@@ -134,10 +135,18 @@ class LlmServer:
             return Plain(body={"input_tokens": len(json.dumps(asked.body)) // 4})
         return self._script(asked)
 
-    def response_id(self, wire_api: str, index: int) -> str:
-        """Return the id of a response."""
+    def response_id(self, wire_api: str, index: int) -> str | None:
+        """Return the id of a response; Ollama sends none."""
+        if wire_api == "ollama":
+            return None
         digest = blake2b(f"{self._name}/{index}".encode(), digest_size=12).hexdigest()
-        return f"msg_01{digest}" if wire_api == "anthropic-messages" else f"chatcmpl-{digest}"
+        prefixes = {
+            "anthropic-messages": "msg_01",
+            "openai-completions": "cmpl-",
+            "openai-responses": "resp_",
+            "gemini": "",
+        }
+        return prefixes.get(wire_api, "chatcmpl-") + digest
 
 
 def in_order(replies: Iterable[Reply]) -> Script:

@@ -3,7 +3,7 @@
 
 It shares no code with the native core. It takes classic pcap with Ethernet, IPv4 and TCP whose
 connections begin with a SYN and lose nothing, and HTTP/1.1 without content codings; within that it
-says what every exchange and every Server-Sent Event is, and when.
+says what every exchange, every Server-Sent Event and every JSON line is, and when.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from heron_otel.records.http import HttpExchange, HttpRequest, HttpResponse
 
+JSON_LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl"}
 SENSITIVE = {"authorization", "x-api-key"}
 
 Endpoint = tuple[str, int]
@@ -132,6 +133,16 @@ def _events(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event,
     return tuple(events)
 
 
+def _lines(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event, ...]:
+    events: list[Event] = []
+    at = 0
+    for line in content.splitlines(keepends=True):
+        at += len(line)
+        if line.strip(b"\r\n"):
+            events.append(("", line.strip(b"\r\n"), stream.time_of(offsets[at - 1])))
+    return tuple(events)
+
+
 def _messages(stream: _Stream) -> Iterator[SeenMessage]:
     at = 0
     while at < len(stream.data):
@@ -152,15 +163,23 @@ def _messages(stream: _Stream) -> Iterator[SeenMessage]:
         fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
         head_end = at
         content, offsets, at = _content(stream, at, fields)
-        stream_type = fields.get("content-type", "").startswith("text/event-stream")
+        media_type = fields.get("content-type", "").partition(";")[0].strip()
+        is_lines = media_type in JSON_LINES
+        is_stream = media_type == "text/event-stream"
         yield SeenMessage(
             start=start,
             fields=tuple(pairs),
-            content=b"" if stream_type else content,
+            content=b"" if is_stream or is_lines else content,
             started_at_ns=stream.time_of(begin),
             head_at_ns=stream.time_of(head_end - 1),
             ended_at_ns=stream.time_of(at - 1),
-            events=_events(stream, content, offsets) if stream_type else (),
+            events=(
+                _lines(stream, content, offsets)
+                if is_lines
+                else _events(stream, content, offsets)
+                if is_stream
+                else ()
+            ),
         )
 
 

@@ -3,7 +3,7 @@
  * Server-Sent Events. Where the input is cut changes nothing, and expanding the template runs gives
  * the very events that a plain splitter finds.
  *
- * Input: one byte of options (bit 0: the end is complete), then the stream.
+ * Input: one byte of options (bit 0: the end is complete, bit 1: JSON lines), then the stream.
  */
 #include "input.h"
 #include "memory.h"
@@ -137,7 +137,7 @@ static void expand(struct core_shared *shared, const struct batch *batch, struct
 struct plain {
 	struct core_shared *shared;
 	struct bytes line, data, out;
-	bool has_data, first;
+	bool has_data, first, json_lines;
 };
 
 static void plain_line(struct plain *plain)
@@ -148,6 +148,14 @@ static void plain_line(struct plain *plain)
 	if (plain->first && line->size >= 3 && !memcmp(line->data, "\xef\xbb\xbf", 3))
 		bytes_shift(line, 3);
 	plain->first = false;
+	if (plain->json_lines) {
+		if (line->size) {
+			put(plain->shared, &plain->out, (struct input){line->data, line->size});
+			put_end(plain->shared, &plain->out);
+		}
+		line->size = 0;
+		return;
+	}
 	if (line->size == 0) {
 		if (plain->has_data) {
 			put(plain->shared, &plain->out,
@@ -187,10 +195,12 @@ static void plain_split(struct plain *plain, struct input input, bool complete)
 	plain_line(plain);
 }
 
-static void run(struct core_shared *shared, struct input input, size_t step, bool complete,
+enum { COMPLETE = 1, JSON_LINES = 2 };
+
+static void run(struct core_shared *shared, struct input input, size_t step, uint8_t options,
 		bool *truncated)
 {
-	struct sse *sse = sse_new(shared);
+	struct sse *sse = sse_new(shared, options & JSON_LINES);
 	size_t at = 0;
 
 	CHECK(sse);
@@ -203,7 +213,7 @@ static void run(struct core_shared *shared, struct input input, size_t step, boo
 		free(copy);
 		at += size;
 	}
-	sse_finish(sse, 1, complete);
+	sse_finish(sse, 1, options & COMPLETE);
 	*truncated = sse_truncated(sse);
 	batch_begin(shared->batch);
 	sse_write(sse, shared->batch);
@@ -218,7 +228,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t STEPS[] = {0, 1, 9};
 	struct input input = {data, size};
-	bool complete = take_byte(&input) & 1;
+	uint8_t options = take_byte(&input);
 	struct core_shared shared, first_shared;
 	struct batch batch, first;
 	bool truncated;
@@ -226,7 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	shared_init(&first_shared, &first);
 	for (size_t i = 0; i < sizeof(STEPS) / sizeof(STEPS[0]); i++) {
 		shared_init(&shared, &batch);
-		run(&shared, input, STEPS[i], complete, &truncated);
+		run(&shared, input, STEPS[i], options, &truncated);
 		if (i == 0) {
 			first = batch;
 			first_shared.counters = shared.counters;
@@ -237,11 +247,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		batch_free(&batch);
 	}
 	if (!truncated) {
-		struct plain plain = {.shared = &shared, .first = true};
+		struct plain plain = {
+			.shared = &shared, .first = true, .json_lines = options & JSON_LINES};
 		struct bytes out = {0};
 
 		expand(&shared, &first, &out);
-		plain_split(&plain, input, complete);
+		plain_split(&plain, input, options & COMPLETE);
 		CHECK(out.size == plain.out.size);
 		CHECK(!out.size || !memcmp(out.data, plain.out.data, out.size));
 		bytes_free(&shared, &out);

@@ -16,6 +16,7 @@ from tests.support.agent_calls import (
     asks,
     assistant,
     call,
+    message,
     results,
     tool_use,
     user,
@@ -59,6 +60,23 @@ def test_calls_without_ids_join_by_name_and_order() -> None:
     out = answered(one, two, echoed=((None, "first"), (None, "second")))
     joined = [(each.tool_call.name, each.result.result) for each in out.tools if each.result]
     assert joined == [("ls", "first"), ("cat", "second")]
+
+
+def test_result_with_a_made_up_id_joins_a_call_without_one_by_name() -> None:
+    one, two = asks(None, "ls"), asks("toolu_two", "cat")
+    history = [user("go"), assistant(tool_use("made-1", "ls"), tool_use("toolu_two", "cat"))]
+    parts = [
+        {"type": "tool_call_response", "id": tool_id, "name": name, "response": name}
+        for tool_id, name in (("made-1", "ls"), ("toolu_two", "cat"), ("made-2", "rm"))
+    ]
+    out = run(
+        [
+            claude([user("go")], 0.0, tools=(one, two)),
+            claude([*history, (message("tool", *parts),)], 2.0, text="done"),
+        ]
+    )
+    joined = [(each.tool_call.name, each.result.result) for each in out.tools if each.result]
+    assert joined == [("ls", "ls"), ("cat", "cat")]
 
 
 def test_result_of_an_unknown_call_makes_no_tool_run() -> None:

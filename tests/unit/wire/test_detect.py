@@ -21,18 +21,18 @@ GEMINI_REQUEST = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
         ("/v1/chat/completions", CHAT_REQUEST, "openai-chat", Verdict.CALL),
         ("/v1/messages", MESSAGES_REQUEST, "anthropic-messages", Verdict.CALL),
         ("/v1/messages?beta=true", MESSAGES_REQUEST, "anthropic-messages", Verdict.CALL),
-        ("/v1/responses", RESPONSES_REQUEST, "openai-responses", Verdict.RECOGNISED),
+        ("/v1/responses", RESPONSES_REQUEST, "openai-responses", Verdict.CALL),
         (
             "/v1beta/models/gemini-2.5-pro:generateContent",
             GEMINI_REQUEST,
             "gemini",
-            Verdict.RECOGNISED,
+            Verdict.CALL,
         ),
         (
             "/v1/models/gemini-2.5-pro:streamGenerateContent?alt=sse",
             GEMINI_REQUEST,
             "gemini",
-            Verdict.RECOGNISED,
+            Verdict.CALL,
         ),
     ],
 )
@@ -46,8 +46,8 @@ def test_canonical_paths_name_their_api(
 @pytest.mark.case(48)
 def test_an_api_without_a_parser_gives_no_call_and_is_counted_by_name() -> None:
     wire = WireCalls(SOURCE)
-    assert not [*wire.feed(make_exchange(RESPONSES_REQUEST, {}, path="/v1/responses"))]
-    assert wire.counters.recognised == {"openai-responses/chat": 1}
+    assert not [*wire.feed(make_exchange(CHAT_REQUEST, {}, path="/v2/chat"))]
+    assert wire.counters.recognised == {"cohere/chat": 1}
 
 
 @pytest.mark.case(49)
@@ -133,7 +133,7 @@ def test_counting_and_batches_are_no_chat(path: str, operation: str) -> None:
         ("/v1/completions", "openai-completions/text_completion"),
         ("/v1beta/models/gemini-2.5-pro:countTokens", "gemini/count_tokens"),
         ("/model/anthropic.claude-3/invoke", "bedrock-invoke/chat"),
-        ("/api/chat", "ollama/chat"),
+        ("/v2/chat", "cohere/chat"),
     ],
 )
 def test_other_operations_are_never_a_chat_call(path: str, operation: str) -> None:

@@ -25,6 +25,7 @@ from tests.support.calls import (
     tool_delta,
 )
 from tests.support.exchanges import Event, events_of, make_exchange, runs_from_events
+from tests.support.responses import RESPONSES_REQUEST, function_call, message, response
 
 RULES = {api.name: api.merging for api in WIRE_APIS}
 
@@ -196,6 +197,78 @@ ANTHROPIC_EVENT = st.one_of(
 )
 
 
+RESPONSES_KIND = st.sampled_from(
+    [
+        "output_text",
+        "refusal",
+        "reasoning_text",
+        "reasoning_summary_text",
+        "function_call_arguments",
+        "custom_tool_call_input",
+        "code_interpreter_call_code",
+        "audio",
+        "audio.transcript",
+        "unknown",
+    ]
+)
+
+
+def responses_delta(kind: str, index: int, delta: str, pad: str, number: int) -> dict[str, object]:
+    """Return a delta event of the Responses API."""
+    return {
+        "type": f"response.{kind}.delta",
+        "sequence_number": number,
+        "item_id": f"item_{pad}",
+        "output_index": index,
+        "content_index": number % 2,
+        "delta": delta,
+        "logprobs": [{"token": pad, "logprob": -number, "bytes": [number]}],
+        "obfuscation": pad,
+    }
+
+
+RESPONSES_ITEM = st.sampled_from(
+    [
+        message("whole"),
+        function_call("call_a", "read", '{"a":1}'),
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+        {"type": "web_search_call", "id": "ws_1", "action": {"query": "q"}},
+    ]
+)
+RESPONSES_EVENT = st.one_of(
+    st.builds(responses_delta, st.just("output_text"), st.just(0), PIECE, PIECE, st.integers(0, 9)),
+    st.builds(responses_delta, RESPONSES_KIND, INDEX, PIECE, PIECE, st.integers(0, 9)),
+    st.builds(
+        lambda kind, index, item: {"type": kind, "output_index": index, "item": item},
+        st.sampled_from(["response.output_item.added", "response.output_item.done"]),
+        INDEX,
+        RESPONSES_ITEM,
+    ),
+    st.builds(
+        lambda index, text: {
+            "type": "response.output_text.done",
+            "output_index": index,
+            "text": text,
+        },
+        INDEX,
+        PIECE,
+    ),
+    st.builds(
+        lambda end: {"type": f"response.{end['status']}", "response": end},
+        st.builds(response, st.sampled_from(["completed", "incomplete", "failed"])),
+    ),
+    st.sampled_from(
+        [
+            {"type": "response.created", "response": response("in_progress")},
+            {"type": "error", "code": "x", "message": "y"},
+            b"[DONE]",
+            b"{",
+            b'{"type":"response.output_text.delta","delta":"\xff"}',
+        ]
+    ),
+)
+
+
 def stretched(events: st.SearchStrategy[object]) -> st.SearchStrategy[list[object]]:
     """Lists in which an event often comes several times, as runs need it."""
     repeated = st.builds(lambda event, times: [event] * times, events, st.integers(1, 3))
@@ -205,7 +278,7 @@ def stretched(events: st.SearchStrategy[object]) -> st.SearchStrategy[list[objec
 def assert_same(payloads: list[object], request: dict[str, object], path: str) -> None:
     events = events_of(payloads)
     alone = call_of(make_exchange(request, events=events, path=path))
-    for always in ((), ("content", "text", "partial_json", "arguments")):
+    for always in ((), ("content", "text", "partial_json", "arguments", "delta")):
         merged = call_of(
             make_exchange(request, events=events, path=path, merge=True, always=always)
         )
@@ -224,6 +297,21 @@ def test_merged_chat_runs_equal_single_events(payloads: list[object]) -> None:
 @given(stretched(ANTHROPIC_EVENT))
 def test_merged_anthropic_runs_equal_single_events(payloads: list[object]) -> None:
     assert_same(payloads, MESSAGES_REQUEST, "/v1/messages")
+
+
+@settings(max_examples=150, deadline=None)
+@given(stretched(RESPONSES_EVENT))
+def test_merged_responses_runs_equal_single_events(payloads: list[object]) -> None:
+    assert_same(payloads, RESPONSES_REQUEST, "/v1/responses")
+
+
+def test_numbered_text_deltas_are_folded_at_once() -> None:
+    deltas = [
+        responses_delta("output_text", 0, f"word {number}", "x" * number, 0)
+        | {"sequence_number": number}
+        for number in range(20)
+    ]
+    assert folded_events(events_of(deltas), RULES["openai-responses"]) == 1
 
 
 @settings(max_examples=100, deadline=None)

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import json
+from typing import TypedDict, cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heron_otel.errors import JsonError
+from heron_otel.records.wire import Json
 from heron_otel.wire.json_text import (
     MAX_DEPTH,
     VALUES_FREE_BYTES,
@@ -15,7 +18,9 @@ from heron_otel.wire.json_text import (
     close_truncated,
     decode,
     decode_items,
+    decode_lines,
     decode_members,
+    decode_members_of,
     encode,
     is_too_deep,
     join_text,
@@ -26,11 +31,33 @@ BODY = (
     b'{"model":"gpt-4o","n":-12.5e3,"a":[1,{"b":"x\\u00e9\\\\"},true],'
     b'"messages":[{"role":"user","content":"hel\\n lo \xe4\xb8\xad"}],"z":null}'
 )
+
+
+class Chosen(TypedDict, total=False):
+    """The one member that the decoder of a test reads."""
+
+    a: object
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=12,
 )
+
+
+def test_chosen_members_are_read_and_held_to_the_depth() -> None:
+    decoder = cast("msgspec.json.Decoder[Json]", msgspec.json.Decoder(Chosen))
+    pad = b" " * 600
+    assert decode_members_of(b'{"a":[1],"b":2}', decoder) == {"a": [1]}
+    deep = b"[" * 200 + b"]" * 200
+    assert decode_members_of(b'{"a":1,"b":%b}' % deep + pad, decoder) == {"a": 1}
+    inside = b"[" * (MAX_DEPTH - 1) + b"1" + b"]" * (MAX_DEPTH - 1)
+    assert decode_members_of(b'{"a":%b}' % inside + pad, decoder)
+    deep = b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH
+    for data in (b'{"a":%b}' % deep + pad, b"{", b'{"a":"\xff"}', b"[]", b"[" * 100_000):
+        with pytest.raises(JsonError):
+            decode_members_of(data, decoder)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +194,23 @@ def test_cut_text_is_joined_again(text: str, cut: int) -> None:
 def test_lone_surrogates_are_replaced() -> None:
     assert scrub_text("a\ud800b\udfffc") == "a\ufffdb\ufffdc"
     assert encode({"a": "\ud800"}) == '{"a":"\ufffd"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [
+        (b'{"a":1}\n{"b":2}\n', [{"a": 1}, {"b": 2}]),
+        (b'{"a":1}\r\n\r\n{"b":2}', [{"a": 1}, {"b": 2}]),
+        (b'{"a":1}\n{"b":2}\n{"c":"cu', [{"a": 1}, {"b": 2}, {"c": "cu"}]),
+        (b'{"a":1}\n{"b":2}\nnoise\n{"c":3}', [{"a": 1}, {"b": 2}, None, {"c": 3}]),
+        (b'{"a":1}', []),
+        (b'{\n"a":1\n}', []),
+        (b"1\n2", []),
+        (b"", []),
+    ],
+)
+def test_json_lines_are_told_by_their_first_two(data: bytes, values: list[Json]) -> None:
+    assert decode_lines(data) == values
 
 
 @given(JSON)
