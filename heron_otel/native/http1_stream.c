@@ -21,9 +21,10 @@ static size_t continue_head(struct http1 *http, int side, uint64_t ts_ns, uint32
 	}
 	if (take == 0 || !bytes_append(shared, &stream->pending, data, take)) {
 		shared->counters.head_limit++;
-		shared->counters.skipped_bytes += before;
+		shared->counters.skipped_bytes += before ? before : 1;
 		stream_head_fault(http, side, stream->pending_at_ns, END_LIMIT);
-		return 0;
+		/* One byte at least is given up: the search would find the same line again. */
+		return before ? 0 : 1;
 	}
 	if (http1_line_begins(stream_is_response(http, side), stream->pending.data,
 			      stream->pending.size) == LINE_NO) {

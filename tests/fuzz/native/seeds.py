@@ -31,6 +31,7 @@ from tests.support.packets import (
     TcpConnection,
     ethernet,
     ipv6,
+    retimed,
 )
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -87,6 +88,19 @@ def packet_seeds() -> dict[str, bytes]:
     }
 
 
+def disorder() -> list[Packet]:
+    """Streams whose segments come in falling order, one of them with a hole and a folded field."""
+    packets: list[Packet] = []
+    for index in range(3):
+        connection = TcpConnection(client=(f"10.0.0.{index}", 1000), mss=40)
+        connection.syn()
+        connection.client_sends(REQUEST + REQUEST)
+        connection.server_sends(SSE.replace(b"chunked", b"chunked\r\nX: a\r\n b") + RESPONSE)
+        connection.close()
+        packets += connection.packets[:4] + connection.packets[: 4 + index : -1]
+    return retimed(packets)
+
+
 def reader_seeds() -> dict[str, bytes]:
     """Seeds of ``fuzz_reader``."""
     packets = one_call(TcpConnection()).packets
@@ -108,6 +122,7 @@ def reader_seeds() -> dict[str, bytes]:
         "pcapng-big-endian": pcapng(packets, byteorder=">"),
         "pcapng-blocks": blocks,
         "truncated": pcap(packets)[:-7],
+        "disorder": pcap(disorder()),
     }
 
 

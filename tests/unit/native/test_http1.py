@@ -7,6 +7,8 @@ import pytest
 
 from heron_otel.native import Limits, StreamEnd
 from heron_otel.records.http import BodyFlag, ExchangeEnd, field_value
+from tests.support.native import REQUEST, run
+from tests.support.packets import TcpConnection
 from tests.support.streams import (
     CLIENT,
     SERVER,
@@ -562,3 +564,20 @@ def test_addresses_and_seq_do_not_depend_on_who_is_side_zero() -> None:
     assert (played.only.client_address, played.only.server_port) == ("10.0.0.2", 50000)
     assert played.only.request_seq == 0xFFFF_FF00
     assert the_request(played.only).started_at_ns == START_NS
+
+
+@pytest.mark.parametrize("more", [b"", b"TP/1.1 200"])
+def test_head_that_finds_no_memory_is_given_up(more: bytes) -> None:
+    """Not searched again and again: the next bytes are read."""
+    half = b"HTTP/1.1 200 OK\r\nServer: a" + more
+    limited = 0
+    for bound in range(0, 4000, 20):
+        limits = Limits(max_buffered_bytes=bound)
+        connection = TcpConnection(mss=30)
+        connection.syn()
+        connection.client_sends(REQUEST[:-2])
+        connection.server_sends(half)
+        result = run(connection.packets, limits)
+        assert result.buffered_bytes == 0
+        limited += result.counters["head_limit"] > 0
+    assert limited > 3
