@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,6 +109,7 @@ def main() -> int:
         if known is None or run["cpu_s"] < known["cpu_s"]:
             best[stage, profile] = run
 
+    console.print(f"Python {platform.python_version()} in {sys.base_prefix}")
     table = Table(title=f"CPU time, one core, least of {ROUNDS} rounds, stages cumulative")
     for column in ("stage", "profile"):
         table.add_column(column)

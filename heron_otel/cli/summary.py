@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -195,15 +197,24 @@ def _totals(totals: Record) -> str:
 
 
 def _commands(data_dir: Path, summary: _Summary) -> Iterable[tuple[str, str]]:
+    program = _program()
     option = "" if _is_default(data_dir) else f" --data-dir {quote(str(data_dir))}"
     calls = [
         step for steps in summary.steps.values() for step in steps if step["step"] == "call"
     ] or summary.singles
-    yield f"heron-otel turns{option}", "all turns"
-    yield f"heron-otel calls --format json{option}", "all calls, for programs"
+    yield f"{program} turns{option}", "all turns"
+    yield f"{program} calls --format json{option}", "all calls, for programs"
     if calls:
         newest = short(max(calls, key=lambda call: str(call["started_at"]))["call_id"])
-        yield f"heron-otel calls {newest}{option}", "one call with its messages"
+        yield f"{program} calls {newest}{option}", "one call with its messages"
+
+
+def _program() -> str:
+    """Return what starts this program where the user is: its name, else the path that did."""
+    called = Path(sys.argv[0])
+    if called.name == "heron-otel" and shutil.which("heron-otel") is None:
+        return quote(sys.argv[0])
+    return "heron-otel"
 
 
 def _is_default(data_dir: Path) -> bool:
