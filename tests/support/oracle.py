@@ -2,17 +2,22 @@
 """A slow, plain second opinion: capture file to HTTP exchanges in pure Python.
 
 It shares no code with the native core. It takes classic pcap with Ethernet, IPv4 and TCP whose
-connections begin with a SYN and lose nothing, and HTTP/1.1 without content codings; within that it
-says what every exchange, every Server-Sent Event and every JSON line is, and when.
+connections begin with a SYN and lose nothing, and HTTP/1.1; within that it says what every
+exchange, every Server-Sent Event and every JSON line is, and when.
 """
 
 from __future__ import annotations
 
 import bisect
+import itertools
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import brotli
+import zstandard
 
 from heron_otel.records.http import HttpExchange, HttpRequest, HttpResponse
 
@@ -55,6 +60,7 @@ class _Stream:
     ends: list[int] = field(default_factory=list)  # end offset of each delivery
     times: list[int] = field(default_factory=list)
     early: dict[int, bytes] = field(default_factory=dict)  # relative offset -> payload
+    closed_at_ns: int = 0  # by a FIN
 
     def add(self, seq: int, payload: bytes, at_ns: int) -> None:
         assert self.next_seq is not None
@@ -76,7 +82,11 @@ class _Stream:
 
     def time_of(self, offset: int) -> int:
         """Return when the byte at ``offset`` could be read."""
-        return self.times[bisect.bisect_right(self.ends, offset)]
+        return self.times[self.delivery_of(offset)]
+
+    def delivery_of(self, offset: int) -> int:
+        """Return the number of the delivery that brought the byte at ``offset``."""
+        return bisect.bisect_right(self.ends, offset)
 
 
 def _packets(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -93,7 +103,9 @@ def _read_line(stream: _Stream, at: int) -> tuple[bytes, int]:
     return bytes(stream.data[at:end]), end + 2
 
 
-def _content(stream: _Stream, at: int, fields: dict[str, str]) -> tuple[bytes, list[int], int]:
+def _content(
+    stream: _Stream, at: int, fields: dict[str, str], until_close: bool
+) -> tuple[bytes, list[int], int]:
     """Return content, the stream offset of every content byte, and the end of the message."""
     if fields.get("transfer-encoding") == "chunked":
         content, offsets = bytearray(), []
@@ -109,17 +121,56 @@ def _content(stream: _Stream, at: int, fields: dict[str, str]) -> tuple[bytes, l
                 return bytes(content), offsets, at
             at += 2
     size = int(fields.get("content-length", "0"))
+    if until_close and "content-length" not in fields:
+        size = len(stream.data) - at
     return bytes(stream.data[at : at + size]), list(range(at, at + size)), at + size
 
 
-def _events(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event, ...]:
+_DECODERS: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
+    "gzip": lambda: zlib.decompressobj(31).decompress,
+    "deflate": lambda: zlib.decompressobj().decompress,
+    "br": lambda: brotli.Decompressor().process,
+    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj().decompress,
+}
+
+
+def _decoded(
+    stream: _Stream, content: bytes, offsets: list[int], codings: str
+) -> tuple[bytes, list[int]]:
+    """Undo ``codings``; what one delivery makes known is as old as its last byte."""
+    decoders = [_DECODERS[name.strip()]() for name in reversed(codings.split(","))]
+    decoded = bytearray()
+    places: list[int] = []
+    pairs = zip(content, offsets, strict=True)
+    for _, group in itertools.groupby(pairs, key=lambda pair: stream.delivery_of(pair[1])):
+        taken = list(group)
+        piece = bytes(byte for byte, _ in taken)
+        for decode in decoders:
+            piece = decode(piece)
+        decoded += piece
+        places += [taken[-1][1]] * len(piece)
+    return bytes(decoded), places
+
+
+def _event_lines(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield lines and the place of the byte that ends each: CR, LF or CRLF."""
+    begin = 0
+    for at, byte in enumerate(content):
+        if byte == 10 and at and content[at - 1] == 13:
+            begin = at + 1
+        elif byte in (10, 13):
+            yield content[begin:at], at
+            begin = at + 1
+    if begin < len(content):
+        yield content[begin:], -1
+
+
+def _events(
+    stream: _Stream, content: bytes, offsets: list[int], ended_at_ns: int
+) -> tuple[Event, ...]:
     events: list[Event] = []
     name, data = "", []
-    at = 0
-    while at < len(content):
-        end = content.index(b"\n", at)
-        line = content[at:end].removesuffix(b"\r")
-        at = end + 1
+    for line, end in (*_event_lines(content), (b"", -1)):
         if line:
             key, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
@@ -127,13 +178,15 @@ def _events(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event,
                 name = value.decode()
             elif key == b"data":
                 data.append(value)
-        elif data or name:
-            events.append((name, b"\n".join(data), stream.time_of(offsets[end])))
-            name, data = "", []
+            continue
+        if data:
+            at_ns = stream.time_of(offsets[end]) if end >= 0 else ended_at_ns
+            events.append((name, b"\n".join(data), at_ns))
+        name, data = "", []
     return tuple(events)
 
 
-def _lines(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event, ...]:
+def _json_lines(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event, ...]:
     events: list[Event] = []
     at = 0
     for line in content.splitlines(keepends=True):
@@ -143,8 +196,9 @@ def _lines(stream: _Stream, content: bytes, offsets: list[int]) -> tuple[Event, 
     return tuple(events)
 
 
-def _messages(stream: _Stream) -> Iterator[SeenMessage]:
-    at = 0
+def _messages(stream: _Stream, methods: Sequence[str] | None = None) -> Iterator[SeenMessage]:
+    """Yield the requests of a stream, or its final responses to requests with ``methods``."""
+    at, count = 0, 0
     while at < len(stream.data):
         begin = at
         line, at = _read_line(stream, at)
@@ -160,27 +214,42 @@ def _messages(stream: _Stream) -> Iterator[SeenMessage]:
                 scheme, space, _ = value.partition(" ")
                 value = f"{scheme} ***" if space else "***"
             pairs += (key, value)
+        if methods is not None and start[1].startswith("1"):
+            continue
         fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
         head_end = at
-        content, offsets, at = _content(stream, at, fields)
+        content, offsets = b"", list[int]()
+        empty = methods is not None and (methods[count] == "HEAD" or start[1] in ("204", "304"))
+        framed = methods is None or "content-length" in fields or "transfer-encoding" in fields
+        if not empty:
+            content, offsets, at = _content(stream, at, fields, methods is not None)
+        ended_at_ns = stream.time_of(at - 1)
+        if not empty and not framed:
+            ended_at_ns = max(ended_at_ns, stream.closed_at_ns)
+        if content and "content-encoding" in fields:
+            content, offsets = _decoded(stream, content, offsets, fields["content-encoding"])
         media_type = fields.get("content-type", "").partition(";")[0].strip()
-        is_lines = media_type in JSON_LINES
-        is_stream = media_type == "text/event-stream"
+        events: tuple[Event, ...] = ()
+        if media_type in JSON_LINES:
+            events, content = _json_lines(stream, content, offsets), b""
+        elif media_type == "text/event-stream":
+            events, content = _events(stream, content, offsets, ended_at_ns), b""
         yield SeenMessage(
             start=start,
             fields=tuple(pairs),
-            content=b"" if is_stream or is_lines else content,
+            content=content,
             started_at_ns=stream.time_of(begin),
             head_at_ns=stream.time_of(head_end - 1),
-            ended_at_ns=stream.time_of(at - 1),
-            events=(
-                _lines(stream, content, offsets)
-                if is_lines
-                else _events(stream, content, offsets)
-                if is_stream
-                else ()
-            ),
+            ended_at_ns=ended_at_ns,
+            events=events,
         )
+        count += 1
+
+
+def _exchanges(client: _Stream, server: _Stream) -> Iterator[tuple[SeenMessage, SeenMessage]]:
+    requests = list(_messages(client))
+    methods = [request.start[0] for request in requests]
+    return zip(requests, _messages(server, methods), strict=True)
 
 
 def read_exchanges(path: Path) -> list[SeenExchange]:
@@ -203,12 +272,12 @@ def read_exchanges(path: Path) -> list[SeenExchange]:
                 clients.append((source, target))
         if payload:
             stream.add(seq, payload, at_ns)
+        if tcp[13] & 1 and not stream.closed_at_ns:
+            stream.closed_at_ns = at_ns
     exchanges = [
         SeenExchange(client, server, request, response)
         for client, server in clients
-        for request, response in zip(
-            _messages(streams[client, server]), _messages(streams[server, client]), strict=True
-        )
+        for request, response in _exchanges(streams[client, server], streams[server, client])
     ]
     return sorted(exchanges, key=lambda item: (item.request.started_at_ns, item.client))
 
