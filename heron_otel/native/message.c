@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "message.h"
 
-/* Content of a told size gets its memory at once up to here, then as it arrives. */
+/* Content of a told size gets its memory ahead up to here, then as it arrives: at most so many
+ * times what is there, so that telling a size costs nobody else their share. */
 #define TRUSTED_LENGTH (1u << 20)
+#define TRUSTED_FACTOR 16u
 
 struct content_target {
 	struct core_shared *shared;
@@ -58,7 +60,7 @@ static void store(struct core_shared *shared, struct message *message, const uin
 {
 	uint64_t limit = shared->limits.max_body_bytes;
 	struct bytes *content = &message->content;
-	size_t room;
+	size_t room, need;
 
 	if (message->flags & BODY_TRUNCATED)
 		return;
@@ -68,10 +70,16 @@ static void store(struct core_shared *shared, struct message *message, const uin
 		message->flags |= BODY_TRUNCATED;
 		shared->counters.body_limit++;
 	}
-	if (content->capacity == 0 && expected > len && expected <= TRUSTED_LENGTH &&
-	    expected <= limit && !bytes_resize(shared, content, (size_t)expected)) {
-		message->flags |= BODY_TRUNCATED;
-		return;
+	need = content->size + len;
+	if (need > content->capacity && expected > need && expected <= TRUSTED_LENGTH &&
+	    expected <= limit) {
+		size_t ahead =
+			need * TRUSTED_FACTOR < expected ? need * TRUSTED_FACTOR : (size_t)expected;
+
+		if (!bytes_resize(shared, content, ahead)) {
+			message->flags |= BODY_TRUNCATED;
+			return;
+		}
 	}
 	if (!bytes_append(shared, content, data, len))
 		message->flags |= BODY_TRUNCATED;

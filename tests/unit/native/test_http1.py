@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from heron_otel.native import Limits, StreamEnd
+from heron_otel.native import Core, Limits, StreamEnd
 from heron_otel.records.http import BodyFlag, ExchangeEnd, field_value
-from tests.support.native import REQUEST, run
+from tests.support.native import REQUEST, give, run
 from tests.support.packets import TcpConnection
 from tests.support.streams import (
     CLIENT,
@@ -581,3 +581,16 @@ def test_head_that_finds_no_memory_is_given_up(more: bytes) -> None:
         assert result.buffered_bytes == 0
         limited += result.counters["head_limit"] > 0
     assert limited > 3
+
+
+def test_told_length_reserves_in_proportion_to_what_came() -> None:
+    """Many connections that tell a large size and send one byte take memory from nobody."""
+    core = Core(Limits(max_buffered_bytes=4 << 20))
+    head = b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"
+    for index in range(100):
+        connection = TcpConnection(client=("10.0.0.1", 1000 + index))
+        connection.syn()
+        connection.client_sends(head + b"x")
+        give(core, connection.packets)
+    assert core.buffered_bytes < 1 << 20
+    assert core.counters()["buffer_limit"] == 0
