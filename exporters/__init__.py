@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Package."""
+"""Exporters, one folder each; what they share is ``sending``."""
