@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 C_SOURCES := $(wildcard heron_otel/native/*.c heron_otel/native/*.h) heron_otel/native/build_native.py
 DEMO_DATA := .cache/demo
-DEMO_CAPTURES = $(sort $(wildcard tests/replay/cases/*agent*/input.*))
+DEMO_CASES := agents-workday anthropic-agent gemini-agent openai-chat-agent
+DEMO_CAPTURES = $(foreach case,$(DEMO_CASES),$(wildcard tests/replay/cases/$(case)/input.*))
 FUZZ_SECONDS ?= 20
 
 .PHONY: setup demo test test-setup lint format fuzz bench wheel clean
