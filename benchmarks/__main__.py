@@ -94,7 +94,7 @@ def measure(stage: str, capture: Path) -> Run:
 
 def main() -> int:
     """Run everything, print, return the exit status."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     captures = {
         name: write_capture(profile, FOLDER)
         for name, profile in track(
