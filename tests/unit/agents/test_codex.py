@@ -281,7 +281,10 @@ def test_review_is_a_subagent_with_that_name() -> None:
     assert (found.role, found.subagent_name) == (CallRole.SUBAGENT, "review")
 
 
-@pytest.mark.parametrize(("path", "name"), [("/root", None), ("/root/tester", "tester")])
+MAIN_AGENT = "/root"  # Codex's own name for it on the wire
+
+
+@pytest.mark.parametrize(("path", "name"), [(MAIN_AGENT, None), (f"{MAIN_AGENT}/tester", "tester")])
 def test_subagent_has_the_last_word_of_its_path_as_name(path: str, name: str | None) -> None:
     metadata = child_metadata() | {"agent_name": path}
     found = codex(asked("Count."), metadata=metadata, fields=headers(metadata))

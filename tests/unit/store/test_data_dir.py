@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from heron_otel.errors import StoreError
-from heron_otel.store.data_dir import DataDir, DataDirInUseError, EndpointRecord, default_data_dir
+from heron_otel.store.data_dir import DataDir, DataDirInUseError, EndpointRecord
 
 RECORD = EndpointRecord(host="127.0.0.1", port=1, token="t", read_token="r", pid=1)
 
@@ -101,18 +103,42 @@ def test_path_that_the_engine_would_misread_is_refused(tmp_path: Path) -> None:
         DataDir(tmp_path / "a?b=c").create()
 
 
-def test_default_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HERON_OTEL_DATA_DIR", "/srv/heron")
-    assert default_data_dir() == Path("/srv/heron")
-    monkeypatch.delenv("HERON_OTEL_DATA_DIR")
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert default_data_dir() == Path("/var/lib/heron-otel")
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setenv("XDG_STATE_HOME", "/home/u/state")
-    assert default_data_dir() == Path("/home/u/state/heron-otel")
-    monkeypatch.delenv("XDG_STATE_HOME")
-    monkeypatch.setenv("HOME", "/home/u")
-    assert default_data_dir() == Path("/home/u/.local/state/heron-otel")
+def default_of_user(uid: int, **environment: str) -> str:
+    """Return the default directory of a real user, or what the error says."""
+    code = (
+        "import os\n"
+        "from heron_otel.errors import StoreError\n"
+        "from heron_otel.store.data_dir import default_data_dir\n"
+        f"os.setuid({uid})\n"
+        "try: print(default_data_dir())\n"
+        "except StoreError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[3],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize(
+    ("uid", "environment", "expected"),
+    [
+        (0, {"HERON_OTEL_DATA_DIR": "/srv/heron"}, "/srv/heron"),
+        (0, {"HOME": "/home/u"}, "/var/lib/heron-otel"),
+        (54_321, {"XDG_STATE_HOME": "/home/u/state"}, "/home/u/state/heron-otel"),
+        (54_321, {"HOME": "/home/u"}, "/home/u/.local/state/heron-otel"),
+    ],
+)
+def test_default_directory_follows_user_and_environment(
+    uid: int, environment: dict[str, str], expected: str
+) -> None:
+    assert default_of_user(uid, **environment) == expected
 
 
 def test_directory_that_was_removed_or_replaced_is_lost(tmp_path: Path) -> None:
@@ -131,10 +157,8 @@ def test_directory_that_was_removed_or_replaced_is_lost(tmp_path: Path) -> None:
     directory.unlock()
 
 
-def test_user_without_a_home_is_told_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HERON_OTEL_DATA_DIR", "XDG_STATE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
-    monkeypatch.setattr(os, "getuid", lambda: 54_321)
-    with pytest.raises(StoreError, match=r"no home directory.*--data-dir"):
-        default_data_dir()
+@pytest.mark.needs_root
+def test_user_without_a_home_is_told_what_to_give() -> None:
+    said = default_of_user(54_321)
+    assert "no home directory" in said
+    assert "--data-dir" in said
