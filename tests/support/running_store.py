@@ -74,7 +74,10 @@ def wait_until_unlocked(directory: DataDir) -> None:
     """Wait until the owner of ``directory`` has ended."""
     deadline = time.monotonic() + WAIT_S
     while directory.is_locked():
-        assert time.monotonic() < deadline, "the store does not end"
+        if time.monotonic() > deadline:
+            log = directory.log_path
+            said = log.read_text() if log.exists() else "nothing"
+            raise AssertionError(f"the store does not end; it said:\n{said}")
         time.sleep(0.02)
 
 
