@@ -19,9 +19,8 @@ from heron_otel.exporters.sending import Sender, Undelivered, open_sender
 from heron_otel.log import get_logger
 from heron_otel.pipeline.counters import Series, flat, series_of
 from heron_otel.pipeline.hub import Hub, Route
-from heron_otel.pipeline.processors import TurnsConfig
+from heron_otel.pipeline.processors import stage_settings
 from heron_otel.records.telemetry import TelemetryBatch
-from heron_otel.telemetry.settings import SpansConfig
 
 log = get_logger(__name__)
 
@@ -233,15 +232,12 @@ class Service:
         return found
 
     def _route(self, name: str, pipeline: PipelineConfig) -> Route:
-        spans, turns = SpansConfig(), TurnsConfig()
-        for processor in pipeline.processors:
-            match self._config.processors[processor]:
-                case SpansConfig() as spans:
-                    pass
-                case TurnsConfig() as turns:
-                    pass
-                case _:
-                    raise HeronError(f"service.pipelines.{name}: {processor} cannot be applied")
+        try:
+            settings = stage_settings(
+                (each, self._config.processors[each]) for each in pipeline.processors
+            )
+        except HeronError as error:
+            raise HeronError(f"service.pipelines.{name}: {error}") from error
         senders = [self._senders[exporter] for exporter in pipeline.exporters]
 
         def deliver(batch: TelemetryBatch) -> None:
@@ -251,8 +247,9 @@ class Service:
         return Route(
             name=name,
             sources=frozenset(pipeline.receivers),
-            spans=spans,
-            turns=turns.limits(),
+            spans=settings.spans,
+            turns=settings.turns,
+            profiles=settings.profiles,
             deliver=deliver,
         )
 

@@ -15,7 +15,7 @@ from heron_otel.agents.profile import is_terminal, request_metadata, spawns
 from heron_otel.agents.prompts import notifications, text_of, visible_blocks
 from heron_otel.agents.view import SYSTEM_ROLES, CallView
 from heron_otel.records.agents import AgentFacts, CallRole, TaskNotification
-from heron_otel.records.wire import Json, Message
+from heron_otel.records.wire import Message
 
 _USER_AGENT = "claude-cli/"
 _SESSION_HEADER = "x-claude-code-session-id"
@@ -120,17 +120,8 @@ def _metadata_session(view: CallView) -> str | None:
     return match[1] if match else None
 
 
-def _system_parts(view: CallView) -> tuple[dict[str, Json], ...]:
-    """Return the system parts: beside the messages, else the item that leads the messages."""
-    request = view.request
-    if request.system_instructions or not len(request.messages):
-        return request.system_instructions
-    lead = request.messages.at(0)
-    return lead[0].parts if lead and lead[0].role in SYSTEM_ROLES else ()
-
-
 def _billing_line(view: CallView) -> str | None:
-    for part in _system_parts(view)[:1]:
+    for part in view.system_parts[:1]:
         text = text_of(part)
         if text is not None and text.startswith(_BILLING):
             return text[:256]
@@ -164,7 +155,7 @@ def _auxiliary_kind(view: CallView, by_subagent: bool) -> str | None:
 
 
 def _has_mark(view: CallView, mark: str) -> bool:
-    for part in _system_parts(view):
+    for part in view.system_parts:
         text = text_of(part)
         if text is not None and mark in text[:_SHORT_SYSTEM_CHARS]:
             return True

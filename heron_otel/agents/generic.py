@@ -6,8 +6,14 @@ from __future__ import annotations
 import re
 
 from heron_otel.agents.anchors import anchor_session, client_calls
-from heron_otel.agents.profile import first_string, is_terminal, request_metadata, spawns
-from heron_otel.agents.prompts import notifications, visible_blocks
+from heron_otel.agents.profile import (
+    first_string,
+    is_program_call,
+    is_terminal,
+    request_metadata,
+    spawns,
+)
+from heron_otel.agents.prompts import COMMON_TAGS, ClientTags, notifications, visible_blocks
 from heron_otel.agents.view import SYSTEM_ROLES, CallView
 from heron_otel.records.agents import AgentFacts
 from heron_otel.records.wire import Message
@@ -28,7 +34,6 @@ _METADATA_NAMES = ("session_id", "conversation_id", "thread_id", "chat_id", "ses
 _PROMPT_NAMES = ("prompt", "task", "message")
 _KIND_NAMES = ("subagent_type", "agent_name", "agent_type", "agent", "name")
 _MAX_ID_CHARS = 256
-_WORD_TOKENS = 16  # room for a label, not for an answer to a person
 _ID = re.compile(
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
     r"|^(?:ses|sess|session|conv|conversation|thread|chat)[-_:.][0-9A-Za-z_.:-]{8,}$"
@@ -47,10 +52,14 @@ class Generic:
 
     name = "generic"
 
+    def __init__(self, tags: ClientTags = COMMON_TAGS) -> None:
+        """``tags`` stand around text of the client in prompts of the user."""
+        self._tags = tags
+
     def facts(self, view: CallView) -> AgentFacts | None:
         """Return the facts of a call, None for a lone call of a program."""
         conversation_id = _wire_session(view)
-        if conversation_id is None and _is_program_call(view):
+        if conversation_id is None and is_program_call(view):
             return None
         response = view.response
         calls = client_calls(response.tool_calls) if response is not None else ()
@@ -58,7 +67,7 @@ class Generic:
         # The server keeps the history of a call that names the response before it.
         has_history = view.has_assistant() or "previous_response.id" in view.request.parameters
         results = view.tool_results() if has_history else ()
-        user_start, user_text, user_digest = _prompt(view, tail)
+        user_start, user_text, user_digest = _prompt(view, tail, self._tags)
         return AgentFacts(
             agent_name=self.name,
             session_id=conversation_id or anchor_session(view),
@@ -97,18 +106,8 @@ def _wire_session(view: CallView) -> str | None:
     return None
 
 
-def _is_program_call(view: CallView) -> bool:
-    request = view.request
-    if request.tools or view.has_assistant():
-        return False
-    limit = request.parameters.get("max_tokens")
-    return request.metadata.get("output_type") == "json" or (
-        isinstance(limit, int) and limit <= _WORD_TOKENS
-    )
-
-
 def _prompt(
-    view: CallView, tail: list[tuple[Message, ...]]
+    view: CallView, tail: list[tuple[Message, ...]], tags: ClientTags
 ) -> tuple[bool | None, str | None, str | None]:
     """Return whether the last item is a prompt, its text and its identity.
 
@@ -127,7 +126,7 @@ def _prompt(
             if message.role != "user":
                 continue
             last = message
-            for block in visible_blocks(message):
+            for block in visible_blocks(message, tags):
                 if block is None:
                     media = True
                 else:

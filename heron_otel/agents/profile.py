@@ -14,6 +14,8 @@ _OPEN_FINISHES = frozenset(("tool_call", "error", "compaction"))
 _OPEN_STOPS = frozenset(("tool_use", "pause_turn", "tool_calls", "function_call"))
 """Provider words after which the client calls again without a new prompt."""
 
+_WORD_TOKENS = 16  # room for a label, not for an answer to a person
+
 
 class Profile(Protocol):
     """Recognises the calls of one agent and reads their facts.
@@ -39,6 +41,17 @@ def is_terminal(view: CallView, calls: tuple[ToolCall, ...]) -> bool:
     if stop is None or stop in _OPEN_STOPS:
         return False
     return not response.finish_reasons or response.finish_reasons[0] not in _OPEN_FINISHES
+
+
+def is_program_call(view: CallView) -> bool:
+    """Return whether the answer is for a program: no tools, no history, JSON or a few tokens."""
+    request = view.request
+    if request.tools or view.has_assistant():
+        return False
+    limit = request.parameters.get("max_tokens")
+    return request.metadata.get("output_type") == "json" or (
+        isinstance(limit, int) and limit <= _WORD_TOKENS
+    )
 
 
 def spawns(

@@ -17,21 +17,33 @@ CLIENT_TAGS = (
 )
 """Tags around an agent's own text in user messages (Claude Code, Qwen Code, Codex, Gemini CLI)."""
 
-_OPENINGS = tuple((f"<{tag}>", f"</{tag}>") for tag in CLIENT_TAGS)
 _TASK_ID = re.compile(r"<task-id>([^<]{1,256})</task-id>")
 _TOOL_USE_ID = re.compile(r"<tool-use-id>([^<]{1,256})</tool-use-id>")
 _STATUS = re.compile(r"<status>([^<]{1,64})</status>")
 _MAX_NOTIFICATIONS = 64  # of one request; more background tasks at once were never seen
 
 
-def visible_text(text: str) -> str:
-    """Return ``text`` without the spans of ``CLIENT_TAGS``, stripped.
+class ClientTags:
+    """The tags of one client, those of ``CLIENT_TAGS`` among them."""
+
+    __slots__ = ("openings",)
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        tags = dict.fromkeys((*CLIENT_TAGS, *names))
+        self.openings = tuple((f"<{tag}>", f"</{tag}>") for tag in tags)
+
+
+COMMON_TAGS = ClientTags()
+
+
+def visible_text(text: str, tags: ClientTags = COMMON_TAGS) -> str:
+    """Return ``text`` without the spans of ``tags``, stripped.
 
     A span without its end tag drops the rest.
     """
     if "<" not in text:
         return text.strip()
-    for opening, closing in _OPENINGS:
+    for opening, closing in tags.openings:
         start = text.find(opening)
         if start < 0:
             continue
@@ -58,7 +70,7 @@ def text_of(part: dict[str, Json]) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def visible_blocks(message: Message) -> Iterator[str | None]:
+def visible_blocks(message: Message, tags: ClientTags = COMMON_TAGS) -> Iterator[str | None]:
     """Yield the visible text of each text part, and None for an image or another medium.
 
     Text parts that hold nothing but text of the client are left out.
@@ -66,7 +78,7 @@ def visible_blocks(message: Message) -> Iterator[str | None]:
     for part in message.parts:
         text = text_of(part)
         if text is not None:
-            if text := visible_text(text):
+            if text := visible_text(text, tags):
                 yield text
         elif part.get("type") not in ("tool_call_response", "text"):
             yield None

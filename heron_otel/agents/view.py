@@ -20,6 +20,8 @@ from heron_otel.records.wire import (
 
 MAX_TAIL_ITEMS = 512
 """Wire items looked at from the end; more parallel tool results were never seen."""
+SYSTEM_CHARS = 2000
+"""Characters at the start of the system text that tell agents and side calls apart."""
 MAX_HEAD_ITEMS = 64
 """Wire items looked at from the start: system items, context, first prompt, first answer."""
 SYSTEM_ROLES = frozenset(("system", "developer"))
@@ -39,6 +41,7 @@ class CallView:
         "_first_user",
         "_has_assistant",
         "_header_values",
+        "_system_text",
         "_tail",
         "_tail_end",
         "client_address",
@@ -69,6 +72,7 @@ class CallView:
             self.client_address = record.client_address
             self._fields = record.fields
         self._header_values: dict[str, str] | None = None
+        self._system_text: str | None = None
         self._tail: list[tuple[Message, ...]] | None = None
         self._tail_end = 0  # index of the wire item behind the tail
         self._has_assistant = False
@@ -84,6 +88,27 @@ class CallView:
             fields = iter(self._fields)
             values = self._header_values = dict(zip(fields, fields, strict=False))
         return values
+
+    @property
+    def system_parts(self) -> tuple[dict[str, Json], ...]:
+        """Return the system parts: beside the messages, else of the item that leads them."""
+        request = self.request
+        if request.system_instructions or not len(request.messages):
+            return request.system_instructions
+        lead = request.messages.at(0)
+        return lead[0].parts if lead and lead[0].role in SYSTEM_ROLES else ()
+
+    @property
+    def system_text(self) -> str:
+        """Return the start of the system text, ``SYSTEM_CHARS`` of its first text part."""
+        if self._system_text is None:
+            self._system_text = ""
+            for part in self.system_parts:
+                content = part.get("content")
+                if part.get("type") == "text" and isinstance(content, str) and content:
+                    self._system_text = content[:SYSTEM_CHARS]
+                    break
+        return self._system_text
 
     def tail(self) -> list[tuple[Message, ...]]:
         """Return the wire items after the last assistant item, last item first.

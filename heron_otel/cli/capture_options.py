@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heron_otel.errors import UsageError
@@ -44,15 +46,39 @@ def add_capture_options(parser: argparse.ArgumentParser, *, source: str) -> None
     parser.add_argument(
         "--policy",
         choices=[policy.value for policy in CapturePolicy],
-        default=SpansConfig().policy.value,
         help="captured content in the spans: none, with secrets and personal identifiers masked, "
-        "or as captured (default %(default)s)",
+        f"or as captured (default: that of --config, else {SpansConfig().policy.value})",
+    )
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="take the processors (spans, turns, agents) of the first pipeline of this "
+        "configuration; may be given several times, later ones win",
     )
 
 
-def spans_config(options: argparse.Namespace) -> SpansConfig:
-    """Return the settings of the spans that the options name."""
-    return SpansConfig(policy=CapturePolicy(options.policy))
+def processors(options: argparse.Namespace) -> dict[str, object]:
+    """Return the processors that the options name, by id; one of them is of spans.
+
+    Raises ConfigError with all problems of the configuration.
+    """
+    found: dict[str, object] = {}
+    if options.config:
+        from heron_otel.component.registry import Registry
+        from heron_otel.config.loader import load
+
+        config = load(options.config, [], os.environ, Registry())
+        pipeline = next(iter(config.service.pipelines.values()))
+        found = {name: config.processors[name] for name in pipeline.processors}
+    name, spans = next(
+        ((name, config) for name, config in found.items() if isinstance(config, SpansConfig)),
+        ("spans", SpansConfig()),
+    )
+    if options.policy is not None:
+        spans = replace(spans, policy=CapturePolicy(options.policy))
+    return {**found, name: spans}
 
 
 def capture_receiver(options: argparse.Namespace) -> PcapReceiver:

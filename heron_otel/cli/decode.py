@@ -8,11 +8,11 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heron_otel.cli.capture_options import add_capture_options, capture_receiver, spans_config
+from heron_otel.cli.capture_options import add_capture_options, capture_receiver, processors
 from heron_otel.log import printable
 from heron_otel.pipeline.garbage import tune_garbage_collector
 from heron_otel.pipeline.hub import Hub, Route
-from heron_otel.pipeline.processors import TurnsConfig
+from heron_otel.pipeline.processors import stage_settings
 from heron_otel.records.telemetry import TelemetryBatch
 from heron_otel.telemetry.json_lines import json_lines
 
@@ -39,6 +39,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; spans that come before an error are written."""
+    settings = stage_settings(processors(options).items())
     receiver = capture_receiver(options)
     failures: list[str] = []
     hub = Hub(
@@ -46,8 +47,9 @@ def run(options: argparse.Namespace) -> int:
             Route(
                 name="traces",
                 sources=frozenset({options.source}),
-                spans=replace(spans_config(options), redaction_memo=MEMORY_BYTES),
-                turns=TurnsConfig().limits(),
+                spans=replace(settings.spans, redaction_memo=MEMORY_BYTES),
+                turns=settings.turns,
+                profiles=settings.profiles,
                 deliver=_write,
             )
         ],

@@ -7,12 +7,13 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import yaml
 
-from heron_otel.cli.capture_options import add_capture_options, check_files
+from heron_otel.cli.capture_options import add_capture_options, check_files, processors
 from heron_otel.component.health import Health
 from heron_otel.component.registry import Registry
 from heron_otel.config.loader import load
@@ -174,20 +175,24 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
         "receivers": {
             options.source: {"files": list(options.files), "shards": options.shards},
         },
-        "processors": {"spans": {"policy": options.policy}},
         "exporters": exporters,
         "service": {
             "pipelines": {
                 "traces": {
                     "receivers": [options.source],
-                    "processors": ["spans"],
                     "exporters": list(exporters),
                 }
             }
         },
     }
     text = yaml.safe_dump(tree, allow_unicode=True).replace("$", "$$")
-    return load([f"yaml:{text}"], [], {}, registry)
+    config = load([f"yaml:{text}"], [], {}, registry)
+    chosen = processors(options)
+    pipelines = {
+        name: replace(pipeline, processors=tuple(chosen))
+        for name, pipeline in config.service.pipelines.items()
+    }
+    return replace(config, processors=chosen, service=replace(config.service, pipelines=pipelines))
 
 
 def _duration(text: str) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from heron_otel.agents.profile import Profile
+from heron_otel.agents.registry import PROFILES
 from heron_otel.agents.stage import AgentCalls
 from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
@@ -34,9 +36,11 @@ class Analysis:
         limits: TurnLimits,
         on_failure: StageFailure,
         memory_bytes: int = MEMO_BYTES,
+        *,
+        profiles: tuple[Profile, ...] = PROFILES,
     ) -> None:
         self._wire = WireCalls(source, memory_bytes=memory_bytes)
-        self._agents = AgentCalls()
+        self._agents = AgentCalls(profiles)
         self._turns = TurnTracker(limits)
         self._now_ns = 0
         self._before_ns = 0  # the clock before it moved to that of the last record

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from heron_otel.agents.profile import Profile
+from heron_otel.agents.registry import PROFILES
 from heron_otel.pipeline.analysis import Analysis
 from heron_otel.pipeline.stages import Guarded
 from heron_otel.records.http import HttpRecord
@@ -23,6 +25,8 @@ from heron_otel.wire.messages import MEMO_BYTES
 # one record), so this is also the bound in bytes; more would only add delay.
 MAX_WAITING = 3
 
+_Settings = tuple[TurnLimits, tuple[Profile, ...]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -33,6 +37,7 @@ class Route:
     spans: SpansConfig
     turns: TurnLimits
     deliver: Callable[[TelemetryBatch], None]
+    profiles: tuple[Profile, ...] = PROFILES
 
 
 class Hub:
@@ -60,7 +65,7 @@ class Hub:
         self._failures: Counter[str] = Counter()
         self._open = {source for route in routes for source in route.sources}
         # Pipelines with equal settings share the analysis of a source.
-        self._analyses: dict[tuple[str, TurnLimits], Analysis] = {}
+        self._analyses: dict[tuple[str, _Settings], Analysis] = {}
         self._branches = [
             _Branch(route, Guarded("telemetry", spans, self._failed), spans)
             for route in routes
@@ -155,15 +160,19 @@ class Hub:
             self._deliver(list(analysis.finish()), branches)
 
     def _chains(self, source: str) -> Iterator[tuple[Analysis, list[_Branch]]]:
-        by_limits: dict[TurnLimits, list[_Branch]] = {}
+        by_settings: dict[_Settings, list[_Branch]] = {}
         for branch in self._branches:
             if source in branch.route.sources:
-                by_limits.setdefault(branch.route.turns, []).append(branch)
-        for limits, branches in by_limits.items():
-            analysis = self._analyses.get((source, limits))
+                settings = branch.route.turns, branch.route.profiles
+                by_settings.setdefault(settings, []).append(branch)
+        for settings, branches in by_settings.items():
+            analysis = self._analyses.get((source, settings))
             if analysis is None:
-                analysis = Analysis(source, limits, self._failed, self._memory_bytes)
-                self._analyses[source, limits] = analysis
+                limits, profiles = settings
+                analysis = Analysis(
+                    source, limits, self._failed, self._memory_bytes, profiles=profiles
+                )
+                self._analyses[source, settings] = analysis
             yield analysis, branches
 
     def _deliver(self, records: list[TurnRecord], branches: list[_Branch]) -> None:

@@ -6,11 +6,15 @@ A pipeline always runs every stage; a processor in its list gives a stage other 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
+from heron_otel.agents.profile import Profile
+from heron_otel.agents.registry import PROFILES, profiles_of
+from heron_otel.agents.settings import AgentsConfig
 from heron_otel.component.factory import ProcessorFactory, Stability
 from heron_otel.config.types import Duration, Problem, Size
+from heron_otel.errors import HeronError
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.turns.limits import TurnLimits
 
@@ -72,5 +76,34 @@ class TurnsConfig:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSettings:
+    """What the processors of one pipeline say to its stages."""
+
+    spans: SpansConfig = field(default_factory=SpansConfig)
+    turns: TurnLimits = _DEFAULT
+    profiles: tuple[Profile, ...] = PROFILES
+
+
+def stage_settings(processors: Iterable[tuple[str, object]]) -> StageSettings:
+    """Return the settings in ``processors`` (id, config); of one type the last counts.
+
+    Raises HeronError for a processor that no stage takes.
+    """
+    found = StageSettings()
+    for name, config in processors:
+        match config:
+            case SpansConfig():
+                found = replace(found, spans=config)
+            case TurnsConfig():
+                found = replace(found, turns=config.limits())
+            case AgentsConfig():
+                found = replace(found, profiles=profiles_of(config))
+            case _:
+                raise HeronError(f"{name} cannot be applied")
+    return found
+
+
 SPANS = ProcessorFactory(type="spans", config=SpansConfig, stability=Stability.ALPHA)
 TURNS = ProcessorFactory(type="turns", config=TurnsConfig, stability=Stability.ALPHA)
+AGENTS = ProcessorFactory(type="agents", config=AgentsConfig, stability=Stability.ALPHA)

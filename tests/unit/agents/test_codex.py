@@ -135,14 +135,17 @@ def test_client_metadata_in_the_body_names_session_and_turn(client: Object) -> N
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "agent"),
     [
-        {"originator": "opencode", "session-id": "ses_1", "user-agent": "opencode/1.18.34"},
-        {"user-agent": "OpenAI/JS 6.26.0", "session_id": SESSION},
+        (
+            {"originator": "opencode", "session-id": "ses_1", "user-agent": "opencode/1.18.34"},
+            "opencode",
+        ),
+        ({"user-agent": "OpenAI/JS 6.26.0", "session_id": SESSION}, "generic"),
     ],
 )
-def test_other_clients_of_the_api_are_not_codex(fields: dict[str, str]) -> None:
-    assert codex(PROMPT, fields=fields).agent_name == "generic"
+def test_other_clients_of_the_api_are_not_codex(fields: dict[str, str], agent: str) -> None:
+    assert codex(PROMPT, fields=fields).agent_name == agent
 
 
 def test_first_prompt_behind_the_context_is_a_user_start() -> None:

@@ -24,14 +24,14 @@ SEARCH: Object = {"type": "web_search_call", "id": "ws_0123456789abcdef", "actio
 
 
 def asks(items: object, *reply: Object, start: float = 0.0, **members: object) -> LlmCall:
-    """Return a call of the agents SDK, whose items have no ``type``."""
+    """Return a call with items that have no ``type``, as the agents SDK sends them."""
     body = {"model": "gpt-5", "input": items, "tools": TOOLS, **members}
     return call_of(
         make_exchange(
             body,
             response("completed", *reply),
             path="/v1/responses",
-            fields={"user-agent": "Agents/Python 0.24.0"},
+            fields={"user-agent": "OpenAI/Python 3.54.0"},
             start_ns=START + round(start * SECOND),
         )
     )

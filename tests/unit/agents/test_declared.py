@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents that are described by data, built in or by the user."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from heron_otel.agents.registry import PROFILES, profiles_of
+from heron_otel.agents.settings import AgentsConfig, AuxiliaryRule, ProfileConfig
+from heron_otel.agents.stage import AgentCalls
+from heron_otel.config.types import Problem
+from heron_otel.records.agents import AgentCall, AgentFacts, CallRole
+from heron_otel.records.wire import LlmCall
+from tests.support.agent_calls import asks, assistant, call, results, system, tool_use, user
+from tests.support.turns import run
+
+OPENCODE = {
+    "user-agent": "opencode/1.18.34 ai-sdk/provider-utils/4.0.1 runtime/bun/1.3.14",
+    "x-session-affinity": "ses_main",
+    "x-session-id": "ses_main",
+    "x-opencode-session-id": "ses_main",
+}
+CHILD = {
+    **OPENCODE,
+    "x-session-affinity": "ses_child",
+    "x-session-id": "ses_child",
+    "x-opencode-session-id": "ses_child",
+    "x-parent-session-id": "ses_main",
+    "x-opencode-parent-session-id": "ses_main",
+}
+
+
+def facts(of: LlmCall, *profiles: ProfileConfig) -> AgentFacts:
+    (record,) = AgentCalls(profiles_of(AgentsConfig(profiles=profiles))).feed(of)
+    assert isinstance(record, AgentCall)
+    return record.facts
+
+
+@pytest.mark.case(100)
+def test_opencode_has_one_session_for_many_prompts() -> None:
+    prompts = [
+        [user("list the files")],
+        [user("list the files"), assistant("a b"), user("and the tests?")],
+        [user("something else")],
+    ]
+    found = [facts(call(items, headers=OPENCODE, wire_api="openai-chat")) for items in prompts]
+    assert {each.agent_name for each in found} == {"opencode"}
+    assert {each.session_id for each in found} == {"ses_main"}
+    assert {each.conversation_id for each in found} == {"ses_main"}
+    assert {each.agent_version for each in found} == {"1.18.34"}
+    assert [each.user_text for each in found] == [
+        "list the files",
+        "and the tests?",
+        "something else",
+    ]
+
+
+@pytest.mark.case(100)
+def test_opencode_title_and_compaction_are_auxiliary() -> None:
+    title = call(
+        [user("list the files")],
+        headers=OPENCODE,
+        offered=None,
+        system_texts=["You are a title generator. Say five words."],
+    )
+    assert (facts(title).role, facts(title).auxiliary_kind) == (CallRole.AUXILIARY, "title")
+    compaction = call(
+        [user("a"), assistant("b"), user("go on")],
+        headers=OPENCODE,
+        offered=None,
+        system_texts=["You are tasked with summarizing conversations."],
+    )
+    assert facts(compaction).auxiliary_kind == "compaction"
+    main = call([user("a")], headers=OPENCODE, system_texts=["You are a coding agent."])
+    assert facts(main).role is CallRole.MAIN
+
+
+def test_opencode_subagent_hangs_under_the_task_that_spawned_it() -> None:
+    prompt = user("check the logs")
+    task = tool_use("call_task0000000001", "task", prompt="read app.log", subagent_type="general")
+    asked = asks("call_task0000000001", "task", prompt="read app.log", subagent_type="general")
+    told = results(("call_task0000000001", '<task id="ses_child">all is well</task>'))
+    out = run(
+        [
+            call([prompt], 0, headers=OPENCODE, tools=[asked]),
+            call([user("read app.log")], 1, headers=CHILD, text="all is well"),
+            call([prompt, assistant(task), told], 2, headers=OPENCODE, text="All is well."),
+        ]
+    )
+    (turn,) = out.turns
+    assert (turn.key.session_id, turn.calls, turn.tool_calls) == ("ses_main", 3, 1)
+    assert turn.user_text == "check the logs"
+    (child,) = out.subagents
+    (tool,) = out.tools
+    assert (child.id, child.name, child.tool_run) == ("ses_child", "general", tool.key)
+
+
+OPENCLAW = ("read", "exec", "sessions_spawn", "session_status")
+HERMES = ("terminal", "skill_view", "delegate_task")
+SUMMARISER = "You are a context summarization assistant. Read the conversation."
+
+
+@pytest.mark.case(101)
+@pytest.mark.parametrize("wire_api", ["openai-chat", "anthropic-messages", "openai-responses"])
+def test_openclaw_is_known_by_its_tools(wire_api: str) -> None:
+    found = facts(call([user("hello")], offered=OPENCLAW, text="hi", wire_api=wire_api))
+    assert (found.agent_name, found.role) == ("openclaw", CallRole.MAIN)
+    one = facts(call([user("hello")], offered=("read", "sessions_spawn"), wire_api=wire_api))
+    assert one.agent_name == "generic"
+
+
+@pytest.mark.case(101)
+@pytest.mark.parametrize("wire_api", ["openai-chat", "anthropic-messages", "openai-responses"])
+def test_openclaw_summariser_opens_no_turn(wire_api: str) -> None:
+    beside = [system(SUMMARISER)] if wire_api == "openai-chat" else []
+    texts = [] if beside else [SUMMARISER]
+    more: dict[str, Any] = {"wire_api": wire_api, "system_texts": texts, "offered": None}
+    summary = call([*beside, user("<conversation>...</conversation>")], 1, **more)
+    found = facts(summary)
+    assert (found.agent_name, found.role) == ("openclaw", CallRole.AUXILIARY)
+    out = run([call([user("hello")], 0, offered=OPENCLAW, text="hi", wire_api=wire_api), summary])
+    (turn,) = out.turns
+    assert (turn.calls, turn.key.agent_name) == (1, "openclaw")
+
+
+@pytest.mark.case(102)
+def test_hermes_is_known_by_its_tools_and_its_title_call_is_excluded() -> None:
+    title = call(
+        [user("plan a trip")],
+        0.2,
+        offered=None,
+        system_texts=["You name chat sessions. Given the opening message, write a title."],
+        metadata={"output_type": "json"},
+        text='{"title": "Trip plan"}',
+    )
+    assert (facts(title).agent_name, facts(title).auxiliary_kind) == ("hermes", "title")
+    asked = asks("call_skill000000001", "skill_view", skill="trips")
+    echoed = tool_use("call_skill000000001", "skill_view", skill="trips")
+    told = results(("call_skill000000001", "steps"))
+    out = run(
+        [
+            call([user("plan a trip")], 0, offered=HERMES, tools=[asked]),
+            title,
+            call([user("plan a trip"), assistant(echoed), told], 1, offered=HERMES, text="Done."),
+        ]
+    )
+    (turn,) = out.turns
+    assert (turn.key.agent_name, turn.calls, turn.status) == ("hermes", 2, "complete")
+
+
+@pytest.mark.parametrize(
+    ("more", "agent", "version"),
+    [
+        ({"headers": {"user-agent": "QwenCode/0.24.4 (linux; x64)"}}, "qwen-code", "0.24.4"),
+        ({"headers": {"user-agent": "Cline/3.0.47", "x-task-id": "17"}}, "cline", "3.0.47"),
+        ({"headers": {"x-title": "Cline"}}, "cline", None),
+        ({"headers": {"user-agent": "RooCode/3.20.1"}}, "roo-code", "3.20.1"),
+        ({"headers": {"x-title": "Kilo Code", "x-kilocode-taskid": "t"}}, "kilo-code", None),
+        ({"headers": {"x-title": "goose"}}, "goose", None),
+        (
+            {"system_texts": ["You are a general-purpose AI agent called goose, made by ..."]},
+            "goose",
+            None,
+        ),
+        ({"system_texts": ["Act as an expert software developer.\nAlways ..."]}, "aider", None),
+        ({"system_texts": ["Act as an expert software developer. Your task ..."]}, "generic", None),
+        ({"headers": {"user-agent": "Agents/Python 0.24.0"}}, "openai-agents", "0.24.0"),
+        ({"headers": {"user-agent": "litellm/1.106.2"}}, "litellm", "1.106.2"),
+        ({"headers": {"user-agent": "OpenAI/Python 3.54.0"}}, "generic", None),
+        (
+            {"headers": {"copilot-integration-id": "copilot-developer-cli"}},
+            "copilot-cli",
+            None,
+        ),
+        (
+            {"system_texts": ["You are an expert coding assistant operating inside pi, a ..."]},
+            "pi",
+            None,
+        ),
+    ],
+)
+def test_built_in_agents_are_known_by_their_marks(
+    more: dict[str, Any], agent: str, version: str | None
+) -> None:
+    found = facts(call([user("hello")], text="hi", **more))
+    assert (found.agent_name, found.agent_version) == (agent, version)
+
+
+def test_calls_beside_the_conversation_of_aider_are_auxiliary() -> None:
+    commit = "You are an expert software engineer that generates concise, one-line messages."
+    summary = "*Briefly* summarize this partial conversation about programming."
+    kinds = [
+        facts(call([user("diff")], offered=None, system_texts=[text])).auxiliary_kind
+        for text in (commit, summary)
+    ]
+    assert kinds == ["commit_message", "compaction"]
+
+
+def test_profile_of_the_user_reads_what_it_describes() -> None:
+    profile = ProfileConfig(
+        name="acme",
+        user_agents=("acme-agent/*",),
+        session=("body:metadata.run", "header:x-run"),
+        parent_session=("header:x-parent-run",),
+        client_tags=("notes",),
+        task_arguments=("todo",),
+        kind_arguments=("helper",),
+        auxiliary=(AuxiliaryRule(kind="probe", tools=False, max_tokens=1),),
+    )
+    agent = {"user-agent": "acme-agent/2.1", "x-run": "r-2"}
+    found = facts(
+        call(
+            [user("<notes>be kind</notes>", "do it")],
+            headers=agent,
+            metadata={"metadata": {"run": "r-1"}},
+            tools=[asks("t1", "delegate", todo="part one", helper="scout")],
+        ),
+        profile,
+    )
+    assert (found.agent_name, found.agent_version, found.session_id) == ("acme", "2.1", "r-1")
+    assert found.user_text == "do it"
+    (spawn,) = found.spawns
+    assert (spawn.prompt, spawn.name) == ("part one", "scout")
+    assert facts(call([user("x")], headers=agent), profile).session_id == "r-2"
+    child = facts(call([user("x")], headers={**agent, "x-parent-run": "r-1"}), profile)
+    assert (child.role, child.session_id, child.subagent_id) == (CallRole.SUBAGENT, "r-1", "r-2")
+    probe = call([user("x")], headers=agent, offered=None, parameters={"max_tokens": 1})
+    assert facts(probe, profile).auxiliary_kind == "probe"
+
+
+def test_profile_of_the_user_is_asked_before_the_built_in_ones() -> None:
+    profile = ProfileConfig(name="mine", headers={"x-opencode-session-id": "ses_*"})
+    assert facts(call([user("x")], headers=OPENCODE), profile).agent_name == "mine"
+    assert profiles_of(AgentsConfig()) is PROFILES
+
+
+@pytest.mark.parametrize(
+    ("rule", "agrees", "differs"),
+    [
+        ({"prompt": "*title*"}, {"items": [user("a title")]}, {"items": [user("a prompt")]}),
+        ({"stream": True}, {}, None),
+        ({"stream": False}, None, {}),
+        ({"tools": True}, {}, {"offered": None}),
+        ({"structured": True}, {"metadata": {"output_type": "json"}}, {}),
+        ({"max_tokens": 5}, {"parameters": {"max_tokens": 5}}, {"parameters": {"max_tokens": 6}}),
+        ({"max_tokens": 5}, {"parameters": {"max_tokens": 1}}, {}),
+        ({"system": "Be *"}, {"system_texts": ["Be brief"]}, {"system_texts": ["Do not be"]}),
+    ],
+)
+def test_rule_of_side_calls_needs_every_condition(
+    rule: dict[str, Any], agrees: dict[str, Any] | None, differs: dict[str, Any] | None
+) -> None:
+    profile = ProfileConfig(
+        name="mine", headers={"x-mine": "*"}, auxiliary=(AuxiliaryRule(kind="side", **rule),)
+    )
+    for more, kind in ((agrees, "side"), (differs, None)):
+        if more is None:
+            continue
+        items = more.get("items", [user("hello"), assistant("hi"), user("go on")])
+        rest = {name: value for name, value in more.items() if name != "items"}
+        found = facts(call(items, headers={"x-mine": "1"}, **rest), profile)
+        assert found.auxiliary_kind == kind
+
+
+def test_hostile_pattern_takes_linear_time() -> None:
+    profile = ProfileConfig(name="mine", systems=("*a" * 60 + "b",))
+    text = "a" * 100_000
+    before = time.process_time()
+    assert facts(call([user("x")], system_texts=[text]), profile).agent_name == "generic"
+    assert time.process_time() - before < 5.0  # exponential time would not end
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "text"),
+    [
+        ({"name": "Bad Name", "tools": ("a", "b")}, "name", "must be lower-case letters"),
+        ({"name": "x"}, "", "must have a mark"),
+        ({"name": "x", "tools": ("a",)}, "min_tools", "must be from 1 to 1, got 2"),
+        ({"name": "x", "systems": ("",)}, "systems", "must not be empty"),
+        ({"name": "x", "headers": {"X-Up": "*"}}, "headers.X-Up", "field name in lower case"),
+        ({"name": "x", "systems": ("a",), "session": ("cookie:a",)}, "session", "header:NAME"),
+        ({"name": "x", "systems": ("a",), "session": ("header:A B",)}, "session", "field name"),
+        ({"name": "x", "systems": ("a",), "client_tags": ("<a>",)}, "client_tags", "a tag"),
+    ],
+)
+def test_profile_that_cannot_work_is_a_problem(
+    settings: dict[str, Any], path: str, text: str
+) -> None:
+    (problem,) = ProfileConfig(**settings).problems()
+    assert problem.path == path
+    assert text in problem.message
+
+
+def test_rule_without_a_condition_is_a_problem() -> None:
+    assert [*AuxiliaryRule(kind="title").problems()] == [Problem("", "must state a condition")]
+    (problem,) = AuxiliaryRule(kind="No Word", tools=False).problems()
+    assert problem.path == "kind"
+
+
+def test_names_that_stand_twice_are_a_problem() -> None:
+    twice = ProfileConfig(name="x", systems=("a*",))
+    (problem,) = AgentsConfig(profiles=(twice, twice)).problems()
+    assert problem == Problem("profiles", "x stands twice")
