@@ -139,14 +139,17 @@ def run_list(namespace: argparse.Namespace, listing: Listing) -> int:
 
 
 @contextmanager
-def open_queries(namespace: argparse.Namespace) -> Iterator[StoreQueries | None]:
+def open_queries(
+    namespace: argparse.Namespace, *, quiet: bool = False
+) -> Iterator[StoreQueries | None]:
     """Yield the queries of the store, or None (and say so) when nothing was ever stored.
 
+    ``quiet``: standard output is for programs, whatever the format.
     Raises StoreError when the store cannot be started or reached.
     """
     data_dir: Path = namespace.data_dir or default_data_dir()
     if not DataDir(data_dir).has_data():
-        stream = sys.stderr if namespace.format == "json" else sys.stdout
+        stream = sys.stderr if quiet or namespace.format == "json" else sys.stdout
         print(_nothing(namespace), file=stream)
         yield None
         return
@@ -169,8 +172,8 @@ def filters_of(namespace: argparse.Namespace, now_ns: int) -> Filters:
         agent=namespace.agent,
         status=getattr(namespace, "status", None),
         errors=namespace.errors,
-        since_ns=_moment(namespace.since, "--since", now_ns),
-        until_ns=_moment(namespace.until, "--until", now_ns),
+        since_ns=moment_of(namespace.since, "--since", now_ns),
+        until_ns=moment_of(namespace.until, "--until", now_ns),
         limit=namespace.limit,
     )
 
@@ -180,7 +183,7 @@ def is_filtered(filters: Filters) -> bool:
     return filters != Filters(limit=filters.limit)
 
 
-def _moment(text: str | None, option: str, now_ns: int) -> int | None:
+def moment_of(text: str | None, option: str, now_ns: int) -> int | None:
     """Return ns since the epoch for ``2h`` (ago), a date, or a date and time (UTC by default)."""
     if text is None:
         return None

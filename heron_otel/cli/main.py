@@ -24,6 +24,7 @@ COMMANDS = (
     "turns",
     "sessions",
     "tools",
+    "export",
     "store",
     "validate",
     "components",

@@ -98,6 +98,71 @@ class Progress:
         return f"{packets:,} packets, {calls:,} calls"
 
 
+class Counted:
+    """Shows how many of ``total`` things a command has done; a context manager."""
+
+    def __init__(
+        self,
+        command: str,
+        things: str,
+        total: int,
+        stream: TextIO,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._command = command
+        self._things = things
+        self._total = total
+        self._stream = stream
+        self._clock_s = clock_s
+        self._next_line_s = clock_s() + LINE_INTERVAL_S
+        self._bar: Bar | None = None
+        if stream.isatty():
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                console=Console(file=stream, highlight=False, markup=False),
+                transient=True,
+            )
+            self._task = self._bar.add_task(things, total=total, note="")
+
+    def __enter__(self) -> Counted:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line; a bar stays below it."""
+        if self._bar is not None:
+            self._bar.console.print(text, soft_wrap=True)
+        else:
+            self._stream.write(text + "\n")
+
+    def update(self, done: int, note: str) -> None:
+        """Show that ``done`` things are done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=note)
+            return
+        now = self._clock_s()
+        if now >= self._next_line_s:
+            self._next_line_s = now + LINE_INTERVAL_S
+            self._stream.write(
+                f"{self._command}: {done:,} of {self._total:,} {self._things}, {note}\n"
+            )
+            self._stream.flush()
+
+
 def size(count: int) -> str:
     """Return bytes for people: ``1.5 MB``."""
     if count < 1000:

@@ -214,7 +214,7 @@ class StoreQueries:
             f"GROUP BY SessionId {having} ORDER BY max(heron_turns.StartedAt) DESC, SessionId "
             "LIMIT {limit:UInt32}"
         )
-        rows = self._rows(sql, {**where.parameters, "limit": filters.limit})
+        rows = self.rows(sql, {**where.parameters, "limit": filters.limit})
         return rows[::-1]
 
     def calls_of(self, trace_ids: Sequence[str], filters: Filters) -> list[Record]:
@@ -244,7 +244,7 @@ class StoreQueries:
             "FROM otel_traces FINAL WHERE TraceId IN {traces:Array(String)} "
             "AND mapContains(SpanAttributes, 'heron.subagent.calls') ORDER BY Timestamp, SpanId"
         )
-        return self._rows(sql, {"traces": list(trace_ids)})
+        return self.rows(sql, {"traces": list(trace_ids)})
 
     def call(self, call_id: str) -> tuple[Record, list[Record]] | None:
         """Return one call and its whole messages in order, or None.
@@ -259,7 +259,7 @@ class StoreQueries:
             "FROM heron_calls FINAL WHERE startsWith(CallId, {id:String}) "
             "ORDER BY StartedAt LIMIT 2"
         )
-        rows = self._rows(sql, {"id": call_id})
+        rows = self.rows(sql, {"id": call_id})
         if not rows:
             return None
         if len(rows) > 1:
@@ -305,8 +305,16 @@ class StoreQueries:
             "(SELECT count() FROM heron_tools FINAL) AS tools, "
             "(SELECT uniqExactIf(SessionId, SessionId != '') FROM heron_turns FINAL) AS sessions"
         )
-        rows = self._rows(sql, {})
+        rows = self.rows(sql, {})
         return rows[0] if rows else {}
+
+    def call_rows(self, condition: str, values: Mapping[str, object]) -> list[Record]:
+        """Return the calls that match a condition in SQL, oldest first."""
+        sql = (
+            f"SELECT {_fields(_CALL_FIELDS)} FROM heron_calls FINAL WHERE {condition} "
+            "ORDER BY heron_calls.StartedAt, CallId"
+        )
+        return self.rows(sql, values)
 
     def _newest(
         self,
@@ -320,9 +328,9 @@ class StoreQueries:
             f"SELECT {_fields(fields)} FROM {table} FINAL {where.sql} "
             f"ORDER BY {table}.StartedAt DESC, {identity} DESC LIMIT {{limit:UInt32}}"
         )
-        return self._rows(sql, {**where.parameters, "limit": filters.limit})[::-1]
+        return self.rows(sql, {**where.parameters, "limit": filters.limit})[::-1]
 
-    def _rows(self, sql: str, parameters: Mapping[str, object]) -> list[Record]:
+    def rows(self, sql: str, parameters: Mapping[str, object]) -> list[Record]:
         """Run a query; no rows when nothing was ever stored."""
         try:
             raw = self._client.raw_query(

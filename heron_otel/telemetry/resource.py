@@ -56,4 +56,7 @@ class Services:
             semconv.TELEMETRY_DISTRO_NAME: semconv.SCOPE_NAME,
             semconv.TELEMETRY_DISTRO_VERSION: heron_otel.__version__,
         }
-        return Service(resource=resource, policy=self._config.policy_of(name))
+        policy = self._config.policy_of(name)
+        if policy is not CapturePolicy.REDACTED:  # the default goes without saying
+            resource[semconv.HERON_CAPTURE_POLICY] = policy.value
+        return Service(resource=resource, policy=policy)

@@ -23,6 +23,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "receivers": BASE | {"records", "config", "component", "native", "http"},
     "exporters": BASE | {"records", "config", "component", "telemetry", "store"},
     "store": BASE | {"records", "config", "component"},
+    "training": BASE | {"records", "store", "telemetry"},
     "pipeline": BASE | STAGES | {"records", "config", "component", "exporters"},
     "extensions": BASE | {"config", "component"},
     "self_metrics": BASE | {"config", "pipeline"},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from heron_otel.cli.progress import LINE_INTERVAL_S, Progress, size
+from heron_otel.cli.progress import LINE_INTERVAL_S, Counted, Progress, size
 from heron_otel.pipeline.counters import Series
 
 
@@ -71,3 +71,25 @@ def test_input_of_unknown_size_is_no_error() -> None:
 )
 def test_size_is_written_for_people(count: int, text: str) -> None:
     assert size(count) == text
+
+
+def test_counted_job_writes_one_line_a_minute_and_its_messages() -> None:
+    now = [0.0]
+    out = io.StringIO()
+    with Counted("export", "turns", 2000, out, clock_s=lambda: now[0]) as progress:
+        for done in range(3):
+            progress.update(done, "5 lines")
+            now[0] += LINE_INTERVAL_S / 2
+        progress.say("skipped: one")
+    assert out.getvalue() == "export: 2 of 2,000 turns, 5 lines\nskipped: one\n"
+
+
+def test_counted_job_draws_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    out = Terminal()
+    with Counted("export", "turns", 4, out) as progress:
+        progress.say("skipped: one [turn]")
+        progress.update(4, "5 lines")
+    assert "skipped: one [turn]" in out.getvalue()
+    assert "5 lines" in out.getvalue()

@@ -28,6 +28,14 @@ def test_first_override_that_matches_counts() -> None:
     assert services.of("claude-c1", "s").policy is CapturePolicy.FULL
 
 
+def test_policy_other_than_the_default_is_in_the_resource() -> None:
+    def policy(chosen: CapturePolicy) -> object:
+        services = Services(SpansConfig(policy=chosen))
+        return services.of("codex-cli", "s").resource.get("heron.capture.policy")
+
+    assert [policy(each) for each in CapturePolicy] == ["metadata", None, "full"]
+
+
 def test_empty_pattern_is_a_problem() -> None:
     (problem,) = PolicyOverride(service="", policy=CapturePolicy.FULL).problems()
     assert problem.path == "service"
