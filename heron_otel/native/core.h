@@ -12,6 +12,7 @@
  *   http1*.c, exchange.c      HTTP/1.x framing, pairing of requests and responses
  *   message.c, coding.c       content and its codings
  *   sse.c, sse_run.c          Server-Sent Events and template runs
+ *   event_frames.c            binary event frames, which sse.c takes as events
  *   batch.c                   MessagePack output
  */
 #ifndef HERON_CORE_H
@@ -94,6 +95,7 @@ struct core_limits {
 	X(event_runs)                                                                              \
 	X(event_limit)                                                                             \
 	X(event_comments)                                                                          \
+	X(event_frames_bad)                                                                        \
 	/* batch.c */                                                                              \
 	X(records_dropped) /* out of memory or over BATCH_MAX_BYTES */
 

@@ -180,10 +180,15 @@ static bool is_media_type(struct line value, const char *type)
 
 static void read_media_type(struct http1_head *head, struct line value)
 {
-	head->event_stream = is_media_type(value, "text/event-stream");
-	head->json_lines = is_media_type(value, "application/x-ndjson") ||
-			   is_media_type(value, "application/ndjson") ||
-			   is_media_type(value, "application/jsonl");
+	head->framing = FRAMING_NONE;
+	if (is_media_type(value, "text/event-stream"))
+		head->framing = FRAMING_SSE;
+	else if (is_media_type(value, "application/x-ndjson") ||
+		 is_media_type(value, "application/ndjson") ||
+		 is_media_type(value, "application/jsonl"))
+		head->framing = FRAMING_JSON_LINES;
+	else if (is_media_type(value, "application/vnd.amazon.eventstream"))
+		head->framing = FRAMING_FRAMES;
 }
 
 static void read_framing(struct core_shared *shared, struct http1_head *head,

@@ -7,15 +7,22 @@
 #include "batch.h"
 #include "http1_line.h"
 
+/* How the content of a response is a stream of events. */
+enum event_framing {
+	FRAMING_NONE,
+	FRAMING_SSE,	    /* text/event-stream */
+	FRAMING_JSON_LINES, /* application/x-ndjson and its other names */
+	FRAMING_FRAMES,	    /* application/vnd.amazon.eventstream */
+};
+
 struct http1_head {
 	uint16_t status; /* 0: a request */
 	bool is_head;	 /* HEAD request: its response has no content */
 	bool is_connect;
 	bool is_h2; /* the HTTP/2 preface */
 	bool wants_upgrade;
-	bool event_stream; /* Content-Type: text/event-stream */
-	bool json_lines;   /* Content-Type: application/x-ndjson and its other names */
-	bool chunked;	   /* chunked is the final transfer coding */
+	enum event_framing framing; /* by Content-Type */
+	bool chunked;		    /* chunked is the final transfer coding */
 	bool transfer_coded;
 	bool has_length;
 	bool bad_length; /* Content-Length that is no number, or several that differ */

@@ -37,8 +37,8 @@ struct message *message_new(struct core_shared *shared, const struct http1_head 
 			message->flags |= BODY_TRUNCATED;
 		}
 	}
-	if (head->status && (head->event_stream || head->json_lines) && !head->codings.unsupported)
-		message->sse = sse_new(shared, head->json_lines);
+	if (head->status && head->framing != FRAMING_NONE && !head->codings.unsupported)
+		message->sse = sse_new(shared, head->framing);
 	return message;
 }
 

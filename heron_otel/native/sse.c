@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "event_frames.h"
 #include "sse.h"
 #include "sse_run.h"
 
@@ -18,7 +19,8 @@ struct sse {
 	struct bytes data;   /* its data lines, joined by LF */
 	const uint8_t *view; /* instead of data: one data line inside the input being fed */
 	size_t view_len;
-	bool json_lines; /* every line is an event */
+	enum event_framing framing;
+	struct event_frames frames;
 	bool has_data;
 	bool skip_lf;	  /* the last byte was a CR that ended a line */
 	bool begun;	  /* the first line is behind us: no byte order mark any more */
@@ -33,14 +35,14 @@ struct sse {
 	struct sse_runs tail[TAILS];
 };
 
-struct sse *sse_new(struct core_shared *shared, bool json_lines)
+struct sse *sse_new(struct core_shared *shared, enum event_framing framing)
 {
 	struct sse *sse = memory_new(shared, sizeof(*sse));
 
 	if (!sse)
 		return NULL;
 	sse->shared = shared;
-	sse->json_lines = json_lines;
+	sse->framing = framing;
 	return sse;
 }
 
@@ -54,6 +56,7 @@ void sse_free(struct sse *sse)
 	bytes_free(shared, &sse->line);
 	bytes_free(shared, &sse->name);
 	bytes_free(shared, &sse->data);
+	event_frames_free(shared, &sse->frames);
 	sse_runs_free(shared, &sse->main);
 	for (int i = 0; i < TAILS; i++)
 		sse_runs_free(shared, &sse->tail[i]);
@@ -239,7 +242,7 @@ static void read_line(struct sse *sse, uint64_t at_ns, const uint8_t *line, size
 			blank = len == 0 && !sse->overlong;
 		}
 	}
-	if (sse->json_lines) {
+	if (sse->framing == FRAMING_JSON_LINES) {
 		read_json_line(sse, at_ns, line, len, in_input);
 		return;
 	}
@@ -293,12 +296,43 @@ static void end_line(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_
 	trim(sse, &sse->line);
 }
 
+struct frame_target {
+	struct sse *sse;
+	uint64_t at_ns;
+};
+
+static void take_frame(void *context, const struct event_frame *frame)
+{
+	struct frame_target *target = context;
+	struct sse *sse = target->sse;
+	struct core_shared *shared = sse->shared;
+
+	if (bytes_append(shared, &sse->data, "{\"", 2) &&
+	    bytes_append(shared, &sse->data, frame->name, frame->name_len) &&
+	    bytes_append(shared, &sse->data, "\":", 2) &&
+	    bytes_append(shared, &sse->data, frame->payload, frame->payload_len) &&
+	    bytes_append(shared, &sse->data, "}", 1)) {
+		sse->has_data = true;
+		dispatch(sse, target->at_ns);
+	} else {
+		drop_event(sse, false);
+	}
+	sse->skipping = false;
+}
+
 void sse_feed(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len)
 {
 	const uint8_t *end = data + len;
 	/* The next LF and CR at or after data, or end; each byte is searched once. */
 	const uint8_t *lf = NULL, *cr = NULL;
 
+	if (sse->framing == FRAMING_FRAMES) {
+		struct frame_target target = {sse, at_ns};
+
+		if (!event_frames_feed(sse->shared, &sse->frames, data, len, take_frame, &target))
+			sse->truncated = true;
+		return;
+	}
 	while (data < end) {
 		const uint8_t *eol;
 
@@ -331,6 +365,10 @@ void sse_feed(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len)
 
 void sse_gap(struct sse *sse)
 {
+	if (sse->framing == FRAMING_FRAMES) {
+		event_frames_gap(sse->shared, &sse->frames);
+		return;
+	}
 	sse->gap_between = !sse->has_data && sse->name.size == 0 && sse->line.size == 0 &&
 			   !sse->overlong && !sse->skipping && !sse->after_gap;
 	forget_event(sse);
@@ -360,6 +398,7 @@ void sse_finish(struct sse *sse, uint64_t at_ns, bool complete)
 		end_line(sse, at_ns, NULL, 0);
 	dispatch(sse, at_ns);
 	trim(sse, &sse->line);
+	event_frames_free(sse->shared, &sse->frames);
 }
 
 void sse_write(const struct sse *sse, struct batch *batch)

@@ -72,7 +72,8 @@ class SseRun(msgspec.Struct, frozen=True, array_like=True, gc=False):
     The ``data`` of event ``i`` is ``parts[0] + v[0][i] + parts[1] + ... + parts[n]``, where
     ``v[k][i]`` is the next ``lengths[i * n + k]`` bytes of ``values[k]`` and ``n == len(keys)``.
     JSON lines (``application/x-ndjson``, ``application/ndjson``, ``application/jsonl``) are events
-    too: each line that is not empty is the ``data`` of one, ``event`` is "".
+    too: each line that is not empty is the ``data`` of one, ``event`` is "". Of a binary event
+    stream (``application/vnd.amazon.eventstream``) the ``data`` is ``{"NAME":PAYLOAD}``.
     A slot is the inside of a JSON string (raw, escapes kept) or a JSON number. A run without
     slots is one event (``count == 1``) with ``data == parts[0]``.
     """

@@ -200,7 +200,7 @@ enum { COMPLETE = 1, JSON_LINES = 2 };
 static void run(struct core_shared *shared, struct input input, size_t step, uint8_t options,
 		bool *truncated)
 {
-	struct sse *sse = sse_new(shared, options & JSON_LINES);
+	struct sse *sse = sse_new(shared, options & JSON_LINES ? FRAMING_JSON_LINES : FRAMING_SSE);
 	size_t at = 0;
 
 	CHECK(sse);

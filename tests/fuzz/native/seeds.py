@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the seeds of the packet-level fuzz targets: ``python -m tests.fuzz.native.seeds``.
+"""Write the seeds of the fuzz targets of binary formats: ``python -m tests.fuzz.native.seeds``.
 
 Seeds are small and the same on every run. A seed for ``fuzz_packets`` is a list of steps; see
 there for what a step is.
@@ -22,6 +22,7 @@ from tests.support.captures import (
     section_header,
     simple_packet,
 )
+from tests.support.event_frames import error, event, exception, frame, header
 from tests.support.native import REQUEST, RESPONSE, one_call
 from tests.support.packets import (
     LINKTYPE_LINUX_SLL2,
@@ -126,9 +127,30 @@ def reader_seeds() -> dict[str, bytes]:
     }
 
 
+def frame_seeds() -> dict[str, bytes]:
+    """Seeds of ``fuzz_event_frames``."""
+    stream = event("messageStart", {"role": "assistant"})
+    for text in ("Hel", "lo"):
+        stream += event("contentBlockDelta", {"delta": {"text": text}, "p": text})
+    headers = (
+        header("a", True) + header("c", -1, 5) + header("d", b"x") + header("e", bytes(16), 9)
+    )
+    odd = frame(headers + header(":event-type", "chunk"), b"{}") + error("E", "m")
+    return {
+        "events": b"\x05" + stream,
+        "gap": b"\x07" + stream + exception("throttlingException", "slow"),
+        "headers": b"\x05" + odd,
+        "noise": b"\x01noise" + stream,
+    }
+
+
 def main() -> None:
     """Write every seed."""
-    for name, seeds in (("fuzz_packets", packet_seeds()), ("fuzz_reader", reader_seeds())):
+    for name, seeds in (
+        ("fuzz_packets", packet_seeds()),
+        ("fuzz_reader", reader_seeds()),
+        ("fuzz_event_frames", frame_seeds()),
+    ):
         folder = SEEDS / name
         folder.mkdir(parents=True, exist_ok=True)
         for seed, data in seeds.items():
