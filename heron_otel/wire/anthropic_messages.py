@@ -71,7 +71,7 @@ class AnthropicMessages:
     name = "anthropic-messages"
     operation = "chat"
     provider = "anthropic"
-    path_suffixes = ("/v1/messages",)
+    path_suffixes: tuple[str, ...] = ("/v1/messages",)
     merging = _MERGING
     finish_reasons = _FINISH_REASONS
 

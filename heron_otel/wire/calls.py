@@ -18,6 +18,7 @@ from heron_otel.records.http import (
     HttpRecord,
     HttpRequest,
     HttpResponse,
+    field_value,
 )
 from heron_otel.records.wire import (
     CallError,
@@ -30,7 +31,7 @@ from heron_otel.records.wire import (
 )
 from heron_otel.wire.api import Answer, ResponseFold, WireApi
 from heron_otel.wire.detect import Detection, Verdict, detect
-from heron_otel.wire.errors import error_of_end, error_of_status
+from heron_otel.wire.errors import ERROR_FIELD, error_of_end, error_of_status
 from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode, decode_lines
@@ -212,7 +213,9 @@ class WireCalls:
             answer = fold.answer()
             error = answer.error
             if response.status_code >= 400:
-                error = error_of_status(response.status_code, body, error)
+                error = error_of_status(
+                    response.status_code, body, error, field_value(response.fields, ERROR_FIELD)
+                )
             elif not answer.understood and response.content_bytes:
                 self._counters.malformed_responses += 1
         is_cut = _is_cut(exchange, answer)

@@ -87,7 +87,7 @@ def detect(request: HttpRequest) -> Detection:
 def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> Detection:
     """Return the call that path and body name together, else the recognised operation."""
     for api in CONFIRMED_APIS:
-        if path.endswith(api.path_suffixes):
+        if known.operation != "count_tokens" and path.endswith(api.path_suffixes):
             members = _members(request)
             if members is not None and api.matches(members):
                 return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)

@@ -9,6 +9,8 @@ from heron_otel.records.wire import CANCELLED, CallError, Json
 MAX_MESSAGE_CHARACTERS = 2000
 """Longer error messages are cut: some servers answer with whole HTML pages."""
 
+ERROR_FIELD = "x-amzn-errortype"
+"""Response field with the name of an error of AWS, with a namespace or a link around it."""
 OTHER = "_OTHER"  # error.type when there is an error without a name (semantic conventions)
 CONNECTION_RESET = "connection_reset"
 STREAM_INTERRUPTED = "stream_interrupted"
@@ -44,11 +46,13 @@ def error_of_value(value: dict[str, Json]) -> CallError | None:
     return CallError(type=found or OTHER, message=_cut(message))
 
 
-def error_of_status(status_code: int, body: Json, told: CallError | None = None) -> CallError:
+def error_of_status(
+    status_code: int, body: Json, told: CallError | None = None, field: str | None = None
+) -> CallError:
     """Return the error of a response with status 400 or above and the value ``body``.
 
-    ``told`` is what the wire API found in it. The type is the provider's when one is named, else
-    the status code.
+    ``told`` is what the wire API found in it, ``field`` the value of ``ERROR_FIELD``. The type is
+    the provider's when one is named, else the status code.
     """
     if told is None:
         value = body[0] if isinstance(body, list) and body else body
@@ -56,7 +60,10 @@ def error_of_status(status_code: int, body: Json, told: CallError | None = None)
         if told is None and isinstance(value, dict):
             told = CallError(type=OTHER, message=_cut(value.get("detail", value.get("message"))))
     if told is None:
-        return CallError(type=str(status_code))
+        told = CallError(type=OTHER)
+    if told.type == OTHER and field:
+        named = _name(field.partition(":")[0].rpartition("#")[2])
+        told = CallError(type=named or OTHER, message=told.message)
     if told.type == OTHER:
         return CallError(type=str(status_code), message=told.message)
     return told

@@ -100,7 +100,7 @@ class OpenAiChat:
     name = "openai-chat"
     operation = "chat"
     provider = "openai"
-    path_suffixes = ("/chat/completions",)
+    path_suffixes: tuple[str, ...] = ("/chat/completions",)
     merging = _MERGING
     finish_reasons = _FINISH_REASONS
 

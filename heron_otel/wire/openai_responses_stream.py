@@ -299,7 +299,13 @@ class ResponsesFold:
         return True
 
     def _text(self, target: _Target, value: dict[str, Json], text: Json, at_ns: int) -> bool:
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str):
+            return False
+        if not text:
+            # Its time counts all the same: a run of deltas has the time of its last one.
+            known = self._items.get(_index(value.get("output_index")))
+            if known is not None:
+                known.done_at_ns = at_ns
             return False
         item = self._item(value.get("output_index"), target.kind)
         if item is None:

@@ -51,6 +51,7 @@ _RESOURCE_PROVIDERS: Mapping[str, str] = {
     "assist": "gcp.gen_ai",
     "studio": "gcp.gemini",
 }
+_AZURE_DEPLOYMENTS = "/openai/deployments/"
 _SERVERS: Mapping[str, str] = {"llama.cpp": "llama.cpp", "ollama": "ollama", "vllm": "vllm"}
 
 
@@ -100,6 +101,8 @@ def provider_of_host(host: str, known: Mapping[str, str]) -> str | None:
 
 def provider_of_path(path: str) -> str | None:
     """Return the provider whose resource names ``path`` has, behind whatever host, or None."""
+    if _AZURE_DEPLOYMENTS in path:
+        return "azure.ai.openai"
     if ":" not in path:
         return None
     match = _RESOURCES.search(path)

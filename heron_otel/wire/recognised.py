@@ -49,12 +49,14 @@ RECOGNISED: tuple[Recognised, ...] = (
     Recognised("gemini", "cached_contents", "/cachedContents"),
     Recognised("gemini", "embeddings", ":embedContent"),
     Recognised("gemini", "embeddings", ":batchEmbedContents"),
+    Recognised("vertex-anthropic", "count_tokens", "/count-tokens:rawPredict"),
     Recognised("vertex-anthropic", "chat", ":rawPredict"),
     Recognised("vertex-anthropic", "chat", ":streamRawPredict"),
     Recognised("bedrock-converse", "chat", "/converse"),
     Recognised("bedrock-converse", "chat", "/converse-stream"),
     Recognised("bedrock-invoke", "chat", "/invoke"),
     Recognised("bedrock-invoke", "chat", "/invoke-with-response-stream"),
+    Recognised("bedrock", "count_tokens", "/count-tokens"),
     Recognised("ollama", "chat", "/api/chat"),
     Recognised("ollama", "text_completion", "/api/generate"),
     Recognised("ollama", "embeddings", "/api/embed"),
@@ -75,6 +77,7 @@ _NEEDS_CONTEXT = {
     "/converse-stream": "/model/",
     "/invoke": "/model/",
     "/invoke-with-response-stream": "/model/",
+    "/count-tokens": "/model/",
 }
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from heron_otel.wire.anthropic_messages import AnthropicMessages
 from heron_otel.wire.api import WireApi
+from heron_otel.wire.bedrock_converse import BedrockConverse
+from heron_otel.wire.bedrock_invoke import BedrockInvoke
 from heron_otel.wire.completions import TextCompletions
 from heron_otel.wire.embeddings import Embeddings, GeminiEmbeddings
 from heron_otel.wire.gemini import Gemini
 from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
 from heron_otel.wire.openai_responses import OpenAiResponses
+from heron_otel.wire.vertex import AnthropicOnVertex, ChatOnVertex
 
 # The first whose shape matches a body takes it: an API with marks of its own stands before one
 # whose shape is also that of others.
@@ -29,4 +32,8 @@ CONFIRMED_APIS: tuple[WireApi, ...] = (
     TextCompletions(),
     OllamaChat(),
     OllamaGenerate(),
+    BedrockConverse(),
+    BedrockInvoke(),
+    AnthropicOnVertex(),
+    ChatOnVertex(),
 )

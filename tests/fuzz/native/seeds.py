@@ -132,9 +132,7 @@ def frame_seeds() -> dict[str, bytes]:
     stream = event("messageStart", {"role": "assistant"})
     for text in ("Hel", "lo"):
         stream += event("contentBlockDelta", {"delta": {"text": text}, "p": text})
-    headers = (
-        header("a", True) + header("c", -1, 5) + header("d", b"x") + header("e", bytes(16), 9)
-    )
+    headers = header("a", True) + header("c", -1, 5) + header("d", b"x") + header("e", bytes(16), 9)
     odd = frame(headers + header(":event-type", "chunk"), b"{}") + error("E", "m")
     return {
         "events": b"\x05" + stream,

@@ -132,7 +132,7 @@ def test_counting_and_batches_are_no_chat(path: str, operation: str) -> None:
         ("/v1/audio/speech", "openai-audio/speech"),
         ("/v1/completions", "openai-completions/text_completion"),
         ("/v1beta/models/gemini-2.5-pro:countTokens", "gemini/count_tokens"),
-        ("/model/anthropic.claude-3/invoke", "bedrock-invoke/chat"),
+        ("/model/amazon.titan-embed-text-v1/count-tokens", "bedrock/count_tokens"),
         ("/v2/chat", "cohere/chat"),
     ],
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from array import array
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heron_otel.records.http import SseRun
@@ -300,6 +300,17 @@ def test_merged_anthropic_runs_equal_single_events(payloads: list[object]) -> No
 
 
 @settings(max_examples=150, deadline=None)
+@example(
+    [
+        {
+            "type": "response.output_item.added",
+            "output_index": 2,
+            "item": function_call("call_a", "read", '{"a":1}'),
+        },
+        responses_delta("refusal", 2, "a", "", 2),
+        responses_delta("refusal", 2, "", "", 2),
+    ]
+)
 @given(stretched(RESPONSES_EVENT))
 def test_merged_responses_runs_equal_single_events(payloads: list[object]) -> None:
     assert_same(payloads, RESPONSES_REQUEST, "/v1/responses")
