@@ -10,12 +10,17 @@ from heron_otel.agents.profile import Profile
 from heron_otel.agents.registry import PROFILES
 from heron_otel.agents.view import CallView
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentFacts, AgentRecord
-from heron_otel.records.wire import LlmCall, LlmRecord
+from heron_otel.records.wire import FoldedRecord, LlmCall, LlmCallWithdrawn, LlmRecord
 
 CONVERSATIONS = frozenset(("chat", "generate_content"))
 """Operations (gen_ai.operation.name) that an agent loop is made of."""
 
 NO_AGENT = AgentFacts(agent_name=None)
+
+
+def is_late_hop(call: LlmCall) -> bool:
+    """Return whether ``call`` is a hop whose logical call went on before."""
+    return call.folded is not None and call.folded.late_hop_of is not None
 
 
 class AgentCalls:
@@ -28,8 +33,12 @@ class AgentCalls:
         self._profiles = profiles
         self.counters: Counter[str] = Counter()
 
-    def feed(self, record: LlmRecord) -> Iterable[AgentRecord]:
+    def feed(self, record: FoldedRecord) -> Iterable[AgentRecord]:
         """Return the call with the facts of the first profile that knows it."""
+        if isinstance(record, LlmCallWithdrawn):
+            return (record,)
+        if isinstance(record, LlmCall) and is_late_hop(record):
+            return (AgentCall(call=record, facts=NO_AGENT),)
         facts = self._facts(record)
         if isinstance(record, LlmCall):
             self.counters[facts.agent_name or "none"] += 1

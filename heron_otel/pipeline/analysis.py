@@ -10,12 +10,13 @@ import msgspec
 from heron_otel.agents.profile import Profile
 from heron_otel.agents.registry import PROFILES
 from heron_otel.agents.stage import AgentCalls
+from heron_otel.hops.stage import Hops, Ready
 from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
 from heron_otel.records.agents import AgentRecord
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.turns import TurnRecord
-from heron_otel.records.wire import LlmCall, LlmRecord
+from heron_otel.records.wire import FoldedRecord, LlmCall, LlmRecord
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.tracker import TurnTracker
 from heron_otel.wire.calls import WireCalls
@@ -23,11 +24,13 @@ from heron_otel.wire.messages import MEMO_BYTES
 
 
 class Analysis:
-    """wire, agents and turns for one source, with an event clock of its own.
+    """wire, hops, agents and turns for one source, with an event clock of its own.
 
-    A source that is silent does not feel the clock of a busy one. ``on_failure`` is told of every
-    exception that a stage did not handle; the record that caused it is skipped. ``memory_bytes``
-    bounds what is remembered of message histories; it changes the speed, never the records.
+    A source that is silent does not feel the clock of a busy one. ``hops`` is shared by sources
+    whose calls are folded together: after ``feed`` or ``finish`` of one of them, ``drain`` gives
+    what that made ready of the others. ``on_failure`` is told of every exception that a stage did
+    not handle; the record that caused it is skipped. ``memory_bytes`` bounds what is remembered of
+    message histories; it changes the speed, never the records.
     """
 
     def __init__(
@@ -38,35 +41,47 @@ class Analysis:
         memory_bytes: int = MEMO_BYTES,
         *,
         profiles: tuple[Profile, ...] = PROFILES,
+        hops: Hops | None = None,
     ) -> None:
         self._wire = WireCalls(source, memory_bytes=memory_bytes)
         self._agents = AgentCalls(profiles)
         self._turns = TurnTracker(limits)
-        self._now_ns = 0
+        self._lane = (hops or Hops()).lane()
         self._before_ns = 0  # the clock before it moved to that of the last record
         wire: Stage[HttpRecord, LlmRecord] = Guarded("wire", self._wire, on_failure)
         light: Stage[LlmRecord, LlmRecord] = _WithoutResponseBody()
-        agents: Stage[LlmRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
+        folding: Stage[LlmRecord, Ready] = Guarded("hops", self._lane, on_failure)
+        agents: Stage[FoldedRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
         turns: Stage[AgentRecord, TurnRecord] = Guarded("turns", self._turns, on_failure)
-        self._chain = Chained(Chained(wire, light), Chained(agents, turns))
+        self._intake = Chained(Chained(wire, light), folding)
+        self._chain = Chained(agents, turns)
 
     def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[TurnRecord]:
         """Yield what ``records`` complete, then what times out until ``now_ns``."""
+        self._lane.handed_over()
         for record in records:
             if record.clock_before_ns > self._before_ns:
                 # The last packet before that of this record, wherever the last batch ended.
                 self._before_ns = record.clock_before_ns
-                yield from self._chain.advance(record.clock_before_ns)
-            yield from self._advance(record.emitted_at_ns)
-            yield from self._chain.feed(record)
-        yield from self._advance(now_ns)
+                yield from self._pass_on(self._intake.advance(record.clock_before_ns))
+            yield from self._pass_on(self._intake.advance(record.emitted_at_ns))
+            yield from self._pass_on(self._intake.feed(record))
+        yield from self._pass_on(self._intake.advance(now_ns))
+
+    def drain(self) -> Iterator[TurnRecord]:
+        """Yield what other sources made ready."""
+        ready = self._lane.take()
+        if ready:
+            yield from self._pass_on(ready)
+            yield from self._end()
 
     def finish(self) -> Iterator[TurnRecord]:
-        """Yield what is left at the end of input."""
-        return self._chain.finish()
+        """Yield what is left at the end of input and does not wait for other sources."""
+        yield from self._pass_on(self._intake.finish())
+        yield from self._end()
 
     def counters(self) -> Mapping[str, int]:
-        """Return the counters of the stages as ``stage.noun``."""
+        """Return the counters of the stages as ``stage.noun``; without those of ``hops``."""
         found: dict[str, int] = {}
         for name, counters in (
             ("wire", self._wire.counters),
@@ -76,10 +91,16 @@ class Analysis:
             found.update(flat(counters, f"{name}."))
         return found
 
-    def _advance(self, now_ns: int) -> Iterator[TurnRecord]:
-        if now_ns > self._now_ns:
-            self._now_ns = now_ns
-            yield from self._chain.advance(now_ns)
+    def _pass_on(self, ready: Iterable[Ready]) -> Iterator[TurnRecord]:
+        for item in ready:
+            if isinstance(item, int):
+                yield from self._chain.advance(item)
+            else:
+                yield from self._chain.feed(item)
+
+    def _end(self) -> Iterator[TurnRecord]:
+        if self._lane.ended and not self._lane.line:
+            yield from self._chain.finish()
 
 
 class _WithoutResponseBody:

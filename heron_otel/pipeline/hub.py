@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from heron_otel.agents.profile import Profile
 from heron_otel.agents.registry import PROFILES
+from heron_otel.hops.stage import Hops
 from heron_otel.pipeline.analysis import Analysis
+from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Guarded
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.telemetry import TelemetryBatch
@@ -21,11 +23,12 @@ from heron_otel.telemetry.spans import Spans
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.wire.messages import MEMO_BYTES
 
+_Group = tuple[frozenset[str], TurnLimits, tuple[Profile, ...]]
+"""Sources whose calls are folded together, and the settings of their turns and agents."""
+
 # Hand-overs that wait for the analysis. One is at most a batch of a receiver (256 KiB encoded, or
 # one record), so this is also the bound in bytes; more would only add delay.
 MAX_WAITING = 3
-
-_Settings = tuple[TurnLimits, tuple[Profile, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +67,10 @@ class Hub:
         self._on_unreadable = on_unreadable
         self._failures: Counter[str] = Counter()
         self._open = {source for route in routes for source in route.sources}
-        # Pipelines with equal settings share the analysis of a source.
-        self._analyses: dict[tuple[str, _Settings], Analysis] = {}
+        # Pipelines with equal sources and settings share the analysis of a source; the sources of
+        # a pipeline share what folds their calls.
+        self._analyses: dict[tuple[_Group, str], Analysis] = {}
+        self._hops: dict[_Group, Hops] = {}
         self._branches = [
             _Branch(route, Guarded("telemetry", spans, self._failed), spans)
             for route in routes
@@ -121,6 +126,8 @@ class Hub:
         totals: Counter[str] = Counter()
         for analysis in tuple(self._analyses.values()):
             totals.update(analysis.counters())
+        for hops in tuple(self._hops.values()):
+            totals.update(flat(hops.counters, "hops."))
         for branch in self._branches:
             totals.update({f"telemetry.{k}": v for k, v in branch.stage.counters().items()})
         totals.update({f"{stage}.failures": count for stage, count in self._failures.items()})
@@ -148,32 +155,46 @@ class Hub:
             self._end(item.source)
             return
         self._records += len(item.records)
-        for analysis, branches in self._chains(item.source):
+        for group, branches in self._groups(item.source):
+            analysis = self._analysis(group, item.source)
             self._deliver(list(analysis.feed(item.records, item.now_ns)), branches)
+            self._drain(group, item.source, branches)
 
     def _discard(self, item: _HandOver) -> None:
         with self._lock:
             self._discarded += len(item.records)
 
     def _end(self, source: str) -> None:
-        for analysis, branches in self._chains(source):
-            self._deliver(list(analysis.finish()), branches)
+        for group, branches in self._groups(source):
+            self._deliver(list(self._analysis(group, source).finish()), branches)
+            self._drain(group, source, branches)
 
-    def _chains(self, source: str) -> Iterator[tuple[Analysis, list[_Branch]]]:
-        by_settings: dict[_Settings, list[_Branch]] = {}
+    def _drain(self, group: _Group, source: str, branches: list[_Branch]) -> None:
+        """Deliver what ``source`` made ready of the sources that share its group."""
+        if len(group[0]) > 1:
+            for other in sorted(group[0] - {source}):
+                analysis = self._analyses.get((group, other))
+                if analysis is not None:
+                    self._deliver(list(analysis.drain()), branches)
+
+    def _groups(self, source: str) -> Iterator[tuple[_Group, list[_Branch]]]:
+        groups: dict[_Group, list[_Branch]] = {}
         for branch in self._branches:
             if source in branch.route.sources:
-                settings = branch.route.turns, branch.route.profiles
-                by_settings.setdefault(settings, []).append(branch)
-        for settings, branches in by_settings.items():
-            analysis = self._analyses.get((source, settings))
-            if analysis is None:
-                limits, profiles = settings
-                analysis = Analysis(
-                    source, limits, self._failed, self._memory_bytes, profiles=profiles
-                )
-                self._analyses[source, settings] = analysis
-            yield analysis, branches
+                key = (branch.route.sources, branch.route.turns, branch.route.profiles)
+                groups.setdefault(key, []).append(branch)
+        yield from groups.items()
+
+    def _analysis(self, group: _Group, source: str) -> Analysis:
+        analysis = self._analyses.get((group, source))
+        if analysis is None:
+            hops = self._hops.setdefault(group, Hops())
+            _, limits, profiles = group
+            analysis = Analysis(
+                source, limits, self._failed, self._memory_bytes, profiles=profiles, hops=hops
+            )
+            self._analyses[group, source] = analysis
+        return analysis
 
     def _deliver(self, records: list[TurnRecord], branches: list[_Branch]) -> None:
         for branch in branches:

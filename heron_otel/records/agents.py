@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from heron_otel.records.wire import Json, LlmCall, LlmCallStarted, ToolCall
+from heron_otel.records.wire import Json, LlmCall, LlmCallStarted, LlmCallWithdrawn, ToolCall
 
 
 class CallRole(enum.StrEnum):
@@ -83,7 +83,7 @@ class AgentCallStarted(msgspec.Struct, frozen=True, kw_only=True):
     facts: AgentFacts
 
 
-AgentRecord = AgentCallStarted | AgentCall
+AgentRecord = AgentCallStarted | AgentCall | LlmCallWithdrawn
 
 
 TOOL_ID_PREFIXES = ("call", "toolu", "fc", "chatcmpl")

@@ -130,6 +130,32 @@ class CallTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     chunk_times_ns: tuple[int, ...] = ()  # capture time of every content delta
 
 
+class LlmHop(msgspec.Struct, frozen=True, kw_only=True):
+    """A later hop of a logical call: what a gateway asked of the next server.
+
+    ``call`` has no content any more: that of the logical call says the same.
+    """
+
+    call: LlmCall
+    index: int  # hops between the client and this one
+    outer: str  # LlmCall.key of the hop around it
+    fields_added: tuple[str, ...]  # names of request fields that the outer hop has not
+    fields_removed: tuple[str, ...]
+    fields_changed: tuple[str, ...]  # names of those with other values
+
+
+class FoldedHops(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``hops/`` found out about a call that was seen more than once."""
+
+    hops: tuple[LlmHop, ...] = ()  # a hop before those inside it; in order of their starts
+    mirrors: int = 0  # other taps that saw the packets of this very call
+    overhead_ns: int | None = None  # of the call, time in which no inner hop was open
+    first_token_overhead_ns: int | None = None  # the same until the first token or byte
+    backend_model: str | None = None  # of the innermost hop that answered
+    substituted: bool = False  # that is another model than the client asked for, untold
+    late_hop_of: str | None = None  # key of a call that went on before this, its hop, ended
+
+
 class LlmCall(msgspec.Struct, frozen=True, kw_only=True):
     """One LLM request with what came back."""
 
@@ -144,6 +170,7 @@ class LlmCall(msgspec.Struct, frozen=True, kw_only=True):
     timing: CallTiming
     error: CallError | None
     complete: bool  # False: cut, gapped or truncated; see exchange.end and flags
+    folded: FoldedHops | None = None  # None: seen once
 
 
 class LlmCallStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,4 +191,13 @@ class LlmCallStarted(msgspec.Struct, frozen=True, kw_only=True):
     server_port: int
 
 
+class LlmCallWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """A started call is a hop or a copy of another one and does not end by itself."""
+
+    key: str
+    source: str
+    emitted_at_ns: int
+
+
 LlmRecord = LlmCallStarted | LlmCall
+FoldedRecord = LlmCallStarted | LlmCall | LlmCallWithdrawn

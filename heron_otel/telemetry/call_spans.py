@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +22,7 @@ from heron_otel.records.telemetry import (
 from heron_otel.records.turns import PlacedCall
 from heron_otel.records.wire import CallTiming, Json, LlmCall, LlmResponse, Usage
 from heron_otel.telemetry import semconv
+from heron_otel.telemetry.hop_spans import add_folded, hop_span, late_hop_span
 from heron_otel.telemetry.ids import (
     SpanRole,
     parse_traceparent,
@@ -92,6 +93,8 @@ class CallSpans:
         _add_timing(attributes, call)
         _add_capture(attributes, call)
         _add_heron(attributes, call, facts)
+        if call.folded is not None:
+            add_folded(attributes, call, call.folded)
         if placed.late:
             attributes[semconv.HERON_CALL_LATE] = True
         status, message = StatusCode.UNSET, ""
@@ -116,7 +119,30 @@ class CallSpans:
             links=links,
             resource=service.resource,
         )
+        if call.folded is not None and call.folded.late_hop_of is not None:
+            span = late_hop_span(span, call, call.folded.late_hop_of, message)
         return span, self._row(call, trace_id, span_id, service)
+
+    def hops(self, placed: PlacedCall, outer: Span) -> Iterator[tuple[Span, HttpRow]]:
+        """Yield the spans of the later hops of ``placed`` and their HTTP rows.
+
+        ``outer`` is the span of the call itself.
+        """
+        call = placed.agent_call.call
+        if call.folded is None:
+            return
+        turn, facts = placed.turn, placed.agent_call.facts
+        service = self._services.of(
+            facts.agent_name if turn is None else turn.agent_name, call.source
+        )
+        wire_apis = {call.key: call.wire_api}
+        for hop in call.folded.hops:
+            wire_apis[hop.call.key] = hop.call.wire_api
+            error = hop.call.error
+            message = self._guarded("" if error is None else error.message or "", service)
+            count = 1 + len(call.folded.hops)
+            span = hop_span(outer, hop, count, wire_apis[hop.outer], message)
+            yield span, self._row(hop.call, span.trace_id, span.span_id, service)
 
     def _place(self, placed: PlacedCall) -> tuple[str, str, tuple[SpanLink, ...]]:
         """Return trace id, parent span id and links."""

@@ -41,7 +41,14 @@ class Spans:
         match record:
             case PlacedCall():
                 span, row = self._calls.make(record)
-                batch = TelemetryBatch(spans=(span,), exchanges=(row,))
+                if record.agent_call.call.folded is None:
+                    batch = TelemetryBatch(spans=(span,), exchanges=(row,))
+                else:
+                    hops = tuple(self._calls.hops(record, span))
+                    batch = TelemetryBatch(
+                        spans=(span, *(each for each, _ in hops)),
+                        exchanges=(row, *(each for _, each in hops)),
+                    )
             case ToolRun():
                 batch = TelemetryBatch(spans=(self._turns.tool(record),))
             case SubagentRun():

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentRecord
 from heron_otel.records.turns import PlacedCall, TurnRecord
+from heron_otel.records.wire import LlmCallWithdrawn
 from heron_otel.turns.ledger import CallKey, Ledger, SessionKey
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.order import Waiting
@@ -90,7 +91,10 @@ class TurnTracker:
 
     def feed(self, record: AgentRecord) -> Iterable[TurnRecord]:
         """Take a call or its announcement; return what is known now."""
-        if isinstance(record, AgentCallStarted):
+        if isinstance(record, LlmCallWithdrawn):
+            records = self._advance_source(record.source, record.emitted_at_ns)
+            self._forget_in_flight((record.source, record.key))
+        elif isinstance(record, AgentCallStarted):
             started = record.started
             records = self._advance_source(started.source, started.emitted_at_ns)
             self._start(record)
@@ -139,7 +143,7 @@ class TurnTracker:
             source = self._sources[name] = _Source()
         return source
 
-    def _session(self, record: AgentRecord, source: str) -> Session:
+    def _session(self, record: AgentCall | AgentCallStarted, source: str) -> Session:
         facts = record.facts
         key = (source, facts.agent_name or "", facts.session_id or "")
         session = self._sessions.pop(key, None)
@@ -180,12 +184,15 @@ class TurnTracker:
             self._note_open(session, records)
         self._schedule(session)
 
+    def _forget_in_flight(self, call_key: CallKey) -> None:
+        announced = self._in_flight.pop(call_key, None)
+        if announced is not None:
+            announced.forget_in_flight(call_key[1])
+            self._schedule(announced)
+
     def _take_outside(self, record: AgentCall, records: list[TurnRecord]) -> None:
         ledger, call = self._ledger, record.call
-        announced = self._in_flight.pop((call.source, call.key), None)
-        if announced is not None:
-            announced.forget_in_flight(call.key)
-            self._schedule(announced)
+        self._forget_in_flight((call.source, call.key))
         if not ledger.is_attempt(record) or (call.source, call.key) in ledger.attempt_keys:
             ledger.counters["calls_outside"] += 1
             records.append(PlacedCall(agent_call=record, turn=None))
