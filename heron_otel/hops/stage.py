@@ -152,8 +152,12 @@ class Hops:
                 known = Seen(record, lane.index)
                 self._note(known)
             known.end(record)
-            if known.seq:
-                self._by_seq.setdefault(known.seq, []).append(known)
+            copies = self._by_seq.setdefault(known.seq, []) if known.seq else []
+            copies.append(known)
+            if self._is_alone(lane, known, copies):
+                lane.put(record)
+                self._remember(lane, known)
+                return
             lane.line.append(known)
             self._held += 1
             self._held_bytes += known.size
@@ -164,6 +168,17 @@ class Hops:
         for key in [key for key in self._open if key[0] == lane.index]:
             self._forget_open(self._open[key])
         self.settle(lane)
+
+    def _is_alone(self, lane: Lane, seen: Seen, copies: list[Seen]) -> bool:
+        """Return whether nothing can be around, inside or beside an ended call: most calls."""
+        return (
+            not lane.line
+            and len(copies) == 1
+            and lane.fed_ns >= seen.started_ns + self._limits.reach_ns
+            and len(self.lanes) == 1
+            and (seen.text is None or len(self._by_text[seen.text]) == 1)
+            and not seen.children
+        )
 
     def settle(self, lane: Lane) -> None:
         """Let go on what can, from the front of the line of ``lane``."""
@@ -383,10 +398,7 @@ class Hops:
                 self.counters["substituted"] += call.folded.substituted
             self._let_go(seen)
         lane.put(call)
-        self._go(seen, State.RELEASED)
-        self._recent.append(seen)
-        self._recent_bytes += seen.size
-        self._forget_recent(lane)
+        self._remember(lane, seen)
 
     def _settle_hops(self, seen: Seen) -> None:
         self._gather(seen)
@@ -464,8 +476,12 @@ class Hops:
         self._held -= 1
         self._held_bytes -= seen.size
 
-    def _forget_recent(self, lane: Lane) -> None:
+    def _remember(self, lane: Lane, seen: Seen) -> None:
+        """Keep a call that went on for a while: a hop of it may end late."""
+        seen.state = State.RELEASED
         recent, limits = self._recent, self._limits
+        recent.append(seen)
+        self._recent_bytes += seen.size
         while recent and (
             len(recent) > limits.max_recent
             or self._recent_bytes > limits.max_recent_bytes
