@@ -118,6 +118,23 @@ class LlmResponse(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Json] = {}  # service_tier, system_fingerprint, ...
 
 
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server says about its own work; None where it says nothing."""
+
+    request_id: str | None = None  # of the request at the server
+    service_tier: str | None = None  # that served the request
+    rate_limits: Mapping[
+        str, float
+    ] = {}  # "requests.limit", "tokens.remaining", "tokens.reset" (s)
+    retry_after_s: float | None = None  # from the response head on
+    processing_s: float | None = None  # all the server's work on the request
+    upstream_s: float | None = None  # what a proxy waited for the server behind it
+    queue_s: float | None = None  # until work began
+    load_s: float | None = None  # loading the model
+    prompt_s: float | None = None  # reading the prompt
+    generation_s: float | None = None  # writing the answer
+
+
 class CallTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Moments of a call, ns since the Unix epoch; None was not observed."""
 
@@ -171,6 +188,7 @@ class LlmCall(msgspec.Struct, frozen=True, kw_only=True):
     error: CallError | None
     complete: bool  # False: cut, gapped or truncated; see exchange.end and flags
     folded: FoldedHops | None = None  # None: seen once
+    server: ServerFacts | None = None
 
 
 class LlmCallStarted(msgspec.Struct, frozen=True, kw_only=True):

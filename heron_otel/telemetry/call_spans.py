@@ -20,7 +20,7 @@ from heron_otel.records.telemetry import (
     StatusCode,
 )
 from heron_otel.records.turns import PlacedCall
-from heron_otel.records.wire import CallTiming, Json, LlmCall, LlmResponse, Usage
+from heron_otel.records.wire import CallTiming, Json, LlmCall, LlmResponse, ServerFacts, Usage
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.hop_spans import add_folded, hop_span, late_hop_span
 from heron_otel.telemetry.ids import (
@@ -49,6 +49,8 @@ _INTEGERS: Final = (
     ("seed", semconv.REQUEST_SEED),
     ("embeddings.dimension.count", semconv.EMBEDDINGS_DIMENSION_COUNT),
     ("embeddings.input.count", semconv.HERON_EMBEDDINGS_INPUT_COUNT),
+    ("input.count", semconv.HERON_INPUT_COUNT),
+    ("input.bytes", semconv.HERON_INPUT_BYTES),
 )
 _TEXTS: Final = (
     ("previous_response.id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),
@@ -91,6 +93,8 @@ class CallSpans:
         self._add_response(attributes, call)
         _add_network(attributes, call.exchange)
         _add_timing(attributes, call)
+        if call.server is not None:
+            _add_server(attributes, call.server)
         _add_capture(attributes, call)
         _add_heron(attributes, call, facts)
         if call.folded is not None:
@@ -237,6 +241,17 @@ class CallSpans:
         if response.usage is not None:
             add_usage(attributes, response.usage, self._semconv, cache=True)
             attributes[semconv.HERON_USAGE_ESTIMATED] = response.usage.estimated
+        if response.metadata:
+            _add(
+                attributes,
+                semconv.HERON_OUTPUT_COUNT,
+                _integer(response.metadata.get("output_count")),
+            )
+            _add(
+                attributes,
+                semconv.HERON_OUTPUT_BYTES,
+                _integer(response.metadata.get("output_bytes")),
+            )
         if call.wire_api in semconv.OPENAI_WIRE_APIS:
             _add_openai(attributes, response)
 
@@ -449,6 +464,21 @@ def _add_pace(
         attributes[semconv.HERON_TIME_PER_OUTPUT_TOKEN] = (
             streamed_ns / (usage.output_tokens - 1) / 1e9
         )
+
+
+def _add_server(attributes: AttributeMap, facts: ServerFacts) -> None:
+    """Add what the server says about its work."""
+    _add(attributes, semconv.HERON_REQUEST_ID, facts.request_id)
+    _add(attributes, semconv.HERON_SERVICE_TIER, facts.service_tier)
+    _add(attributes, semconv.HERON_RETRY_AFTER, facts.retry_after_s)
+    _add(attributes, semconv.HERON_SERVER_PROCESSING_TIME, facts.processing_s)
+    _add(attributes, semconv.HERON_SERVER_UPSTREAM_TIME, facts.upstream_s)
+    _add(attributes, semconv.HERON_SERVER_QUEUE_TIME, facts.queue_s)
+    _add(attributes, semconv.HERON_SERVER_LOAD_TIME, facts.load_s)
+    _add(attributes, semconv.HERON_SERVER_PROMPT_TIME, facts.prompt_s)
+    _add(attributes, semconv.HERON_SERVER_GENERATION_TIME, facts.generation_s)
+    for suffix, value in facts.rate_limits.items():
+        attributes[semconv.HERON_RATELIMIT + suffix] = value
 
 
 def _add_capture(attributes: AttributeMap, call: LlmCall) -> None:

@@ -36,7 +36,10 @@ from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode, decode_lines
 from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
+from heron_otel.wire.operations import OperationFold
 from heron_otel.wire.providers import Providers, provider_of_path, provider_of_response
+from heron_otel.wire.reads import Reads
+from heron_otel.wire.server_facts import server_facts
 from heron_otel.wire.timing import timing_of
 
 MAX_OPEN_CALLS = 4096
@@ -75,6 +78,8 @@ class WireCounters:
     """Messages and tool lists that were forgotten to stay inside the memory bound."""
     histories_cut: int = 0
     """Requests of whose messages a limit left some out."""
+    polls: int = 0
+    """Reads that repeat one of the last minute, which only the first gives a call for."""
     requestless: int = 0
     """Exchanges without a request, which ``http/`` never sends."""
 
@@ -86,6 +91,8 @@ class _Asked(msgspec.Struct, gc=False):
     api: WireApi
     provider: str | None
     request: LlmRequest
+    read: str | None = None  # what a GET reads: client, host and path
+    is_certain: bool = True
 
 
 class WireCalls:
@@ -107,6 +114,7 @@ class WireCalls:
         self._providers = Providers(providers or {})
         self._open: dict[tuple[int, int], _Asked] = {}
         self._max_open_calls = max_open_calls
+        self._reads = Reads()
         self.memory = Memory(memory_bytes)
         self._counters = WireCounters()
 
@@ -136,7 +144,7 @@ class WireCalls:
 
     def _announced(self, record: HttpExchangeStarted) -> Iterable[LlmRecord]:
         asked = self._ask(record, record.request)
-        if asked is None:
+        if asked is None or asked.read is not None:
             return ()
         if len(self._open) >= self._max_open_calls:
             del self._open[next(iter(self._open))]
@@ -171,8 +179,25 @@ class WireCalls:
             asked = self._ask(exchange, request)
             if asked is None:
                 return None
+        if asked.read is not None:
+            return self._finished_read(exchange, request, asked, asked.read)
         self._counters.calls += 1
-        return self._call(exchange, request, asked)
+        return self._call(exchange, request, asked)[0]
+
+    def _finished_read(
+        self, exchange: HttpExchange, request: HttpRequest, asked: _Asked, read: str
+    ) -> LlmCall | None:
+        """Return the call of a GET, unless it is another service's or repeats a recent one."""
+        call, understood = self._call(exchange, request, asked, is_read=True)
+        if not asked.is_certain and not understood:
+            self._counters.other += 1
+            return None
+        status = 0 if exchange.response is None else exchange.response.status_code
+        if not self._reads.is_news(read, status, request.started_at_ns):
+            self._counters.polls += 1
+            return None
+        self._counters.calls += 1
+        return call
 
     def _ask(self, record: HttpRecord, request: HttpRequest) -> _Asked | None:
         found = detect(request)
@@ -184,12 +209,17 @@ class WireCalls:
         if members is None:
             self._counters.malformed_requests += 1
             members = {}
-        return _Asked(
+        provider = self._providers.of_host(found.host) or provider_of_path(found.path)
+        asked = _Asked(
             key=call_key(record, request),
             api=api,
-            provider=self._providers.of_host(found.host) or provider_of_path(found.path),
+            provider=provider,
             request=api.request(members, found.path, self.memory),
         )
+        if found.verdict is Verdict.READ:
+            asked.read = f"{record.client_address}|{found.host}|{found.path}"
+            asked.is_certain = found.is_certain or provider is not None
+        return asked
 
     def _count(self, found: Detection) -> None:
         match found.verdict:
@@ -201,7 +231,10 @@ class WireCalls:
             case _:
                 self._counters.other += 1
 
-    def _call(self, exchange: HttpExchange, request: HttpRequest, asked: _Asked) -> LlmCall:
+    def _call(
+        self, exchange: HttpExchange, request: HttpRequest, asked: _Asked, *, is_read: bool = False
+    ) -> tuple[LlmCall, bool]:
+        """Return the call, and whether its answer has the shape of its API."""
         response = exchange.response
         api = asked.api
         chunk_times: list[int] = []
@@ -216,7 +249,7 @@ class WireCalls:
                 error = error_of_status(
                     response.status_code, body, error, field_value(response.fields, ERROR_FIELD)
                 )
-            elif not answer.understood and response.content_bytes:
+            elif not answer.understood and response.content_bytes and not is_read:
                 self._counters.malformed_responses += 1
         is_cut = _is_cut(exchange, answer)
         if error is None and is_cut:
@@ -228,7 +261,7 @@ class WireCalls:
                 _estimate(asked.request, answer, is_broken=is_cut or error is not None)
             made = _response(api, answer, is_failed=error is not None)
             provider = provider or provider_of_response(response)
-        return LlmCall(
+        call = LlmCall(
             key=asked.key,
             wire_api=api.name,
             operation=api.operation,
@@ -240,7 +273,9 @@ class WireCalls:
             timing=timing_of(exchange, request, chunk_times),
             error=error,
             complete=not is_cut and not _is_damaged(request, response),
+            server=None if response is None else server_facts(response, answer.metadata),
         )
+        return call, answer.understood
 
     def _fold(
         self, response: HttpResponse, api: WireApi, fold: ResponseFold
@@ -255,6 +290,11 @@ class WireCalls:
             stream = fold_text(content, api.merging, fold)
             self._counters.malformed_events += stream.malformed_events
             return [], None
+        if isinstance(fold, OperationFold) and fold.takes_bytes and response.status_code < 300:
+            media_type = field_value(response.fields, "content-type") or ""
+            if not media_type.startswith("application/json"):
+                fold.content(response.content_bytes)
+                return [], None
         value = _body(content, response.flags) if content else None
         # Streams without event framing are an array or lines of what would be the events.
         for item in value if isinstance(value, list) else (value,):

@@ -10,6 +10,8 @@ from heron_otel.errors import JsonError
 from heron_otel.records.http import BodyFlag, HttpRequest, field_value
 from heron_otel.wire.api import Members, WireApi
 from heron_otel.wire.json_text import close_truncated, decode_members
+from heron_otel.wire.multipart import boundary_of, form_members
+from heron_otel.wire.operations import POSTED, read_operation
 from heron_otel.wire.recognised import Recognised, recognise
 from heron_otel.wire.registry import CONFIRMED_APIS, WIRE_APIS
 
@@ -30,6 +32,7 @@ class Verdict(enum.Enum):
     """What a request is."""
 
     CALL = "call"  # parsed by an API of the registry
+    READ = "read"  # a GET that an operation reads, if its answer has that shape
     RECOGNISED = "recognised"  # a known operation that is not parsed
     LLM_LIKE = "llm_like"  # unknown, with members that LLM requests have
     OTHER = "other"  # not LLM traffic
@@ -45,9 +48,11 @@ class Detection(NamedTuple):
     members: Members | None = None  # body of a CALL; None: unreadable
     path: str = ""
     host: str = ""
+    is_certain: bool = True  # False: the answer or the host must confirm it
 
 
 _OTHER = Detection(Verdict.OTHER)
+_METHODS = frozenset({"GET", "POST"})
 
 
 def detect(request: HttpRequest) -> Detection:
@@ -57,13 +62,16 @@ def detect(request: HttpRequest) -> Detection:
     outweighs the path of another chat API. Only without such a path the shape of the body
     counts, and only when it is declared ``application/json``.
     """
-    if request.method != "POST":
+    method = request.method
+    if method not in _METHODS:
         return _OTHER
     target = request.target
     path = target.partition("?")[0].rstrip("/")
     fields = request.fields
     names = fields[::2]
     host = fields[2 * names.index("host") + 1] if "host" in names else ""
+    if method == "GET":
+        return _detect_read(path, host, is_anthropic="anthropic-version" in names)
     api = _api_of_path(path)
     is_anthropic = "anthropic-version" in names
     if api is None:
@@ -91,7 +99,24 @@ def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> D
             members = _members(request)
             if members is not None and api.matches(members):
                 return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
+    operation = POSTED.get((known.api, known.operation))
+    if operation is not None:
+        members = _form_or_members(request)
+        if members is not None and operation.matches(members):
+            return Detection(
+                Verdict.CALL, operation.name, operation.operation, operation, members, path, host
+            )
     return Detection(Verdict.RECOGNISED, known.api or None, known.operation, path=path, host=host)
+
+
+def _detect_read(path: str, host: str, *, is_anthropic: bool) -> Detection:
+    """Return what a GET request reads: models, files or batches; other services have such paths."""
+    operation = read_operation(path, is_anthropic=is_anthropic)
+    if operation is None:
+        return _OTHER
+    return Detection(
+        Verdict.READ, operation.name, operation.operation, operation, {}, path, host, is_anthropic
+    )
 
 
 def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) -> Detection:
@@ -120,6 +145,12 @@ def _api_of_path(path: str) -> WireApi | None:
 
 def _media_type(fields: tuple[str, ...]) -> str:
     return (field_value(fields, "content-type") or "").partition(";")[0].strip().lower()
+
+
+def _form_or_members(request: HttpRequest) -> Members | None:
+    content_type = field_value(request.fields, "content-type")
+    boundary = None if content_type is None else boundary_of(content_type)
+    return _members(request) if boundary is None else form_members(request.content, boundary)
 
 
 def _members(request: HttpRequest) -> Members | None:

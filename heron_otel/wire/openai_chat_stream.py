@@ -18,6 +18,7 @@ from heron_otel.wire.openai_messages import (
     tool_call,
     tool_call_part,
 )
+from heron_otel.wire.server_facts import USAGE_TIMES
 from heron_otel.wire.usage import merge_last, openai_usage
 
 MAX_CHOICES = 128
@@ -28,7 +29,7 @@ MAX_TOOL_CALLS = 1024
 # vLLM makes ids of 32 hexadecimal digits, OpenAI of letters and digits.
 _VLLM_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
 _VLLM_ID_CHARS = len("chatcmpl-") + 32
-_METADATA = ("service_tier", "system_fingerprint", "provider")
+_METADATA = ("service_tier", "system_fingerprint", "provider", "timings")
 _RARE = frozenset({"error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
 _MEMBERS_BESIDE = frozenset(
     {
@@ -185,6 +186,10 @@ class ChatFold:
                 member = self._first.get(name)
             if member is not None:
                 answer.metadata[name] = member
+        if not USAGE_TIMES.isdisjoint(self._usage):
+            answer.metadata["usage_times"] = {
+                name: value for name, value in self._usage.items() if name in USAGE_TIMES
+            }
         if not answer.done and answer.choices:
             is_finished = all(choice.stop_reason is not None for choice in answer.choices)
             answer.done = is_finished and (answer.usage is not None or not self._expects_usage)

@@ -17,7 +17,7 @@ from heron_otel.telemetry.settings import (
     TraceparentUse,
 )
 from heron_otel.wire.messages import MAX_MESSAGE_ITEMS
-from tests.support.calls import call_of
+from tests.support.calls import CHAT_REQUEST, call_of
 from tests.support.exchanges import MS, START_NS, make_exchange
 from tests.support.turn_records import (
     TURN,
@@ -383,3 +383,21 @@ def test_history_that_a_limit_cut_is_marked() -> None:
     call = call_of(make_exchange({"model": "m", "messages": items}, {"choices": []}))
     (batch,) = batches_of(place(call))
     assert batch.spans[0].attributes["heron.capture.truncated"] is True
+
+
+def test_what_the_server_says_about_its_work_is_on_the_span() -> None:
+    fields = {
+        "x-ratelimit-remaining-requests": "3",
+        "x-ratelimit-reset-requests": "1m30s",
+        "openai-processing-ms": "250",
+        "x-request-id": "req_1",
+        "retry-after": "7",
+    }
+    body = {"error": {"type": "rate_limit_error", "message": "Slow down."}}
+    exchange = make_exchange(CHAT_REQUEST, body, status=429, response_fields=fields)
+    attributes = span_of(place(call_of(exchange))).attributes
+    assert attributes["heron.ratelimit.requests.remaining"] == 3.0
+    assert attributes["heron.ratelimit.requests.reset"] == 90.0
+    assert attributes["heron.server.processing_time"] == 0.25
+    assert attributes["heron.response.request_id"] == "req_1"
+    assert attributes["heron.response.retry_after"] == 7.0

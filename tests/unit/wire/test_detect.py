@@ -110,11 +110,8 @@ def test_telemetry_of_claude_code_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("path", "operation"),
     [
-        ("/v1/messages/count_tokens", "anthropic-messages/count_tokens"),
-        ("/v1/messages/count_tokens?beta=true", "anthropic-messages/count_tokens"),
         ("/v1/messages/batches", "anthropic-messages/batches"),
         ("/v1/messages/batches/msgbatch_1/cancel", "any/object"),
-        ("/proxy/v1/messages/count_tokens", "anthropic-messages/count_tokens"),
     ],
 )
 def test_counting_and_batches_are_no_chat(path: str, operation: str) -> None:
@@ -128,8 +125,8 @@ def test_counting_and_batches_are_no_chat(path: str, operation: str) -> None:
     ("path", "operation"),
     [
         ("/v1/embeddings", "openai-embeddings/embeddings"),
-        ("/v1/moderations", "openai-moderations/moderations"),
-        ("/v1/audio/speech", "openai-audio/speech"),
+        ("/v1/images/edits", "openai-images/images"),
+        ("/v1/audio/translations", "openai-audio/translations"),
         ("/v1/completions", "openai-completions/text_completion"),
         ("/v1beta/models/gemini-2.5-pro:countTokens", "gemini/count_tokens"),
         ("/model/amazon.titan-embed-text-v1/count-tokens", "bedrock/count_tokens"),

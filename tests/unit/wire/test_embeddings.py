@@ -71,8 +71,6 @@ def test_embeddings_have_no_agent() -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("/v1/moderations", "openai-moderations/moderations"),
-        ("/v1/audio/speech", "openai-audio/speech"),
         ("/v1/audio/transcriptions", "openai-audio/transcriptions"),
         ("/v1/images/generations", "openai-images/images"),
         ("/v2/rerank", "rerank/rerank"),

@@ -91,9 +91,6 @@ def test_gateway_path_is_told_by_the_body() -> None:
 @pytest.mark.parametrize(
     ("path", "operation"),
     [
-        (f"/v1beta/models/{MODEL}:countTokens", "count_tokens"),
-        (VERTEX.replace("generateContent", "computeTokens"), "count_tokens"),
-        ("/v1internal:countTokens", "count_tokens"),
         (f"/v1beta/models/{MODEL}:batchGenerateContent", "batches"),
         ("/v1/projects/p/locations/l/publishers/google/models/imagen:predict", "predict"),
         ("/v1beta/cachedContents", "cached_contents"),
