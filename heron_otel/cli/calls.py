@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import msgspec
 
@@ -92,19 +93,31 @@ def _show(namespace: argparse.Namespace, call_id: str) -> int:
         if queries is None:
             return 0
         found = queries.call(call_id)
+        hops = [] if found is None else _hops_of(found[0], queries)
     if found is None:
         raise StoreError(f"no call has an id that begins with {call_id}; see heron-otel calls")
     call, messages = found
     if namespace.format == "json":
-        print_json([{**call, "messages": list[Json](messages)}])
+        print_json([{**call, "hops": list[Json](hops), "messages": list[Json](messages)}])
         return 0
-    _print_call(call)
+    _print_call(call, hops)
     for position, message in enumerate(messages, start=1):
         _print_message(f"{position}/{len(messages)}", message)
     return 0
 
 
-def _print_call(call: Record) -> None:
+def _hops_of(call: Record, queries: StoreQueries) -> list[Record]:
+    """Return the hops inside a call, at any depth, in order of their starts."""
+    inside = {str(call["call_id"])}
+    found = []
+    for hop in queries.hops([str(call["trace_id"])]):
+        if hop["parent_span_id"] in inside:
+            inside.add(str(hop["span_id"]))
+            found.append(hop)
+    return found
+
+
+def _print_call(call: Record, hops: Sequence[Record]) -> None:
     facts = (
         ("call", call["call_id"]),
         ("turn", call["trace_id"]),
@@ -119,6 +132,15 @@ def _print_call(call: Record) -> None:
         ),
         ("result", f"{_result(call) or '-'} (HTTP {call['http_status'] or '-'})"),
         ("error", call["error_message"]),
+        *(
+            (
+                "hop",
+                f"{hop['server_address']}:{hop['server_port']} ({hop['wire_api']}), "
+                f"{word(hop['response_model'] or hop['request_model'])}, "
+                f"{seconds(hop['duration_s'])}, {hop['error_type'] or 'ok'}",
+            )
+            for hop in hops
+        ),
     )
     for name, value in facts:
         if value:

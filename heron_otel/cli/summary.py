@@ -50,12 +50,12 @@ def print_summary(
     client = connect(ensure_store(data_dir))
     try:
         queries = StoreQueries(client)
-        summary = _collect(queries, since_ns, until_ns)
+        summary = collect_summary(queries, since_ns, until_ns)
         totals = queries.totals()
     finally:
         client.close()
     screen = console(out)
-    screen.print(_tree(summary), soft_wrap=False)
+    screen.print(summary_tree(summary), soft_wrap=False)
     screen.print(Text(_totals(totals)))
     screen.print()
     for command, meaning in _commands(data_dir, summary):
@@ -63,7 +63,8 @@ def print_summary(
         screen.print(Text(f"  {meaning:<27} {command}"), soft_wrap=True)
 
 
-def _collect(queries: StoreQueries, since_ns: int | None, until_ns: int | None) -> _Summary:
+def collect_summary(queries: StoreQueries, since_ns: int | None, until_ns: int | None) -> _Summary:
+    """Return what the store holds in a span of time."""
     turns = queries.turns(Filters(since_ns=since_ns, until_ns=until_ns, limit=_TURNS))
     summary = _Summary(turns=turns)
     known = {str(turn["turn_id"]) for turn in turns}
@@ -74,15 +75,19 @@ def _collect(queries: StoreQueries, since_ns: int | None, until_ns: int | None) 
         summary.steps[str(tool["parent_span_id"] or "")].append({**tool, "step": "tool"})
     for subagent in queries.subagents(sorted(known)):
         summary.steps[str(subagent["parent_span_id"])].append({**subagent, "step": "subagent"})
-    for steps in summary.steps.values():
-        steps.sort(key=lambda step: str(step["started_at"]))
     summary.singles = queries.calls_outside_turns(
         Filters(since_ns=since_ns, until_ns=until_ns, limit=_STEPS)
     )
+    traces = known | {str(call["trace_id"]) for call in summary.singles}
+    for hop in queries.hops(sorted(traces)):
+        summary.steps[str(hop["parent_span_id"])].append({**hop, "step": "hop"})
+    for steps in summary.steps.values():
+        steps.sort(key=lambda step: str(step["started_at"]))
     return summary
 
 
-def _tree(summary: _Summary) -> Tree:
+def summary_tree(summary: _Summary) -> Tree:
+    """Return ``summary`` as a tree."""
     tree = Tree(Text("Stored"), guide_style="dim")
     sessions: dict[str, list[Record]] = {}
     for turn in summary.turns:
@@ -97,7 +102,7 @@ def _tree(summary: _Summary) -> Tree:
     if summary.singles:
         branch = tree.add(Text("calls outside any turn", "bold"))
         for call in summary.singles:
-            branch.add(_call_line(call))
+            _add_steps(branch.add(_call_line(call)), summary.steps, str(call["call_id"]))
     if not summary.turns and not summary.singles:
         tree.add(Text("no LLM call was found"))
     return tree
@@ -108,8 +113,7 @@ def _add_steps(node: Tree, steps: dict[str, list[Record]], parent: str) -> None:
     for step in found[:_STEPS]:
         child = node.add(_step_line(step))
         own = {"call": "call_id", "tool": "tool_run_id"}.get(str(step["step"]), "span_id")
-        if step["step"] != "call":
-            _add_steps(child, steps, str(step[own]))
+        _add_steps(child, steps, str(step[own]))
     if len(found) > _STEPS:
         node.add(Text(f"... {len(found) - _STEPS} more", "dim"))
 
@@ -119,6 +123,8 @@ def _step_line(step: Record) -> Text:
         return _call_line(step)
     if step["step"] == "tool":
         return _tool_line(step)
+    if step["step"] == "hop":
+        return _hop_line(step)
     return Text(f"sub-agent {plain(str(step['name']))}  {seconds(step['duration_s'])}", "bold")
 
 
@@ -167,6 +173,16 @@ def _call_line(call: Record) -> Text:
             line.append(f"  {plain(', '.join(str(reason) for reason in reasons))}", "dim")
     if call["incomplete"]:
         line.append("  incomplete", "yellow")
+    return line
+
+
+def _hop_line(hop: Record) -> Text:
+    line = Text("hop ", "dim")
+    line.append(cut(str(hop["response_model"] or hop["request_model"] or "?"), _MODEL_CHARS))
+    line.append(f"  {plain(str(hop['server_address']))}:{hop['server_port']}", "dim")
+    line.append(f"  {seconds(hop['duration_s'])}")
+    if hop["error_type"]:
+        line.append(f"  error {plain(str(hop['error_type']))}", "red")
     return line
 
 

@@ -246,6 +246,25 @@ class StoreQueries:
         )
         return self.rows(sql, {"traces": list(trace_ids)})
 
+    def hops(self, trace_ids: Sequence[str]) -> list[Record]:
+        """Return the later hops of calls in some traces; ``parent_span_id`` is the call or hop."""
+        attribute = "SpanAttributes['{}']".format
+        sql = (
+            "SELECT TraceId AS trace_id, SpanId AS span_id, ParentSpanId AS parent_span_id, "
+            f"{_word(attribute('heron.hop.request_model'))} AS request_model, "
+            f"{_word(attribute('heron.hop.response_model'))} AS response_model, "
+            f"{attribute('heron.wire_api')} AS wire_api, "
+            f"{attribute('server.address')} AS server_address, "
+            f"toUInt16OrNull({attribute('server.port')}) AS server_port, "
+            f"toUInt16OrNull({attribute('http.response.status_code')}) AS http_status, "
+            f"{_word(attribute('error.type'))} AS error_type, "
+            f"{_time('Timestamp')} AS started_at, toFloat64(Duration) / 1e9 AS duration_s "
+            "FROM otel_traces FINAL WHERE TraceId IN {traces:Array(String)} "
+            "AND startsWith(SpanName, 'hop') AND mapContains(SpanAttributes, 'heron.hop.index') "
+            "ORDER BY Timestamp, SpanId"
+        )
+        return self.rows(sql, {"traces": list(trace_ids)})
+
     def call(self, call_id: str) -> tuple[Record, list[Record]] | None:
         """Return one call and its whole messages in order, or None.
 

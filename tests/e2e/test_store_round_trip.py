@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
+from rich.console import Console
 
+from heron_otel.cli.summary import collect_summary, summary_tree
 from heron_otel.errors import PermanentExportError, StoreError
 from heron_otel.exporters.clickhouse.config import ClickHouseConfig, ContentPlace
 from heron_otel.exporters.clickhouse.exporter import ClickHouseExporter
@@ -21,6 +24,7 @@ from heron_otel.store.migrations import NEWEST, applied_migrations, migrate
 from heron_otel.store.queries import Filters, Record, StoreQueries
 from heron_otel.store.schema import TABLES, TRACES
 from heron_otel.telemetry import semconv
+from tests.support.legs import BACKEND, GATEWAY, chat_leg, spans_of_legs
 from tests.support.stored_spans import (
     SECOND_NS,
     START_NS,
@@ -324,3 +328,32 @@ def test_batch_over_days_and_months_is_taken(exporter: ClickHouseExporter, clien
     exporter.export(TelemetryBatch(spans=spans))
     assert client.command("SELECT count() FROM otel_traces") == 400
     assert client.command("SELECT count() FROM heron_calls") == 400
+
+
+@pytest.mark.case(118)
+def test_hops_are_shown_below_their_call_and_counted_nowhere(
+    exporter: ClickHouseExporter, client: Client
+) -> None:
+    asked = [{"role": "user", "content": "What is the answer?"}]
+    inside = {"client": (GATEWAY, 50000), "server": (BACKEND, 8080)}
+    spans = spans_of_legs(
+        chat_leg(asked),
+        chat_leg(asked, at_ms=5, ends_ms=50, status=529, **inside),
+        chat_leg(asked, model="openai/gpt-4o", at_ms=60, ends_ms=399, **inside),
+    )
+    exporter.export(TelemetryBatch(spans=tuple(spans)))
+    queries = StoreQueries(client)
+    (call,) = queries.calls(ALL)
+    (turn,) = queries.turns(ALL)
+    assert (turn["calls"], turn["input_tokens"], turn["output_tokens"]) == (1, 90, 10)
+    hops = queries.hops([str(call["trace_id"])])
+    assert {hop["parent_span_id"] for hop in hops} == {call["call_id"]}
+    assert [(hop["http_status"], hop["error_type"]) for hop in hops] == [
+        (529, "overloaded_error"),
+        (200, None),
+    ]
+    screen = Console(width=120, record=True, file=io.StringIO())
+    screen.print(summary_tree(collect_summary(queries, None, None)))
+    lines = [line.strip("│├└─ ") for line in screen.export_text().splitlines()]
+    assert [line.split()[0] for line in lines[-3:]] == ["call", "hop", "hop"]
+    assert "10.0.0.9:8080" in lines[-1]
