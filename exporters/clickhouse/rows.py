@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Literal
 
 import heron_otel
 from heron_otel.exporters.clickhouse.config import ContentPlace
@@ -34,6 +35,7 @@ _UINT16 = 2**16 - 1
 _UINT32 = 2**32 - 1
 _UINT64 = 2**64 - 1
 _INT64 = 2**63 - 1
+_INT32 = range(-(2**31), 2**31)
 _FINAL = 2**63  # added to the version of finished turns: they replace every provisional row
 _KINDS = {1: "Internal", 3: "Client"}  # words of the Collector's exporter
 _STATUS = {StatusCode.UNSET: "Unset", StatusCode.OK: "Ok", StatusCode.ERROR: "Error"}
@@ -287,14 +289,7 @@ def _turn_row(span: Span, messages: _Messages | None, *, provisional: bool) -> R
     if messages is not None and span.content is not None:
         prompt = _plain(span.content.input_messages)
         answer = _plain(span.content.output_messages)
-    previous = next(
-        (
-            link.trace_id
-            for link in span.links
-            if link.attributes.get(semconv.HERON_LINK_TYPE) == semconv.LINK_PREVIOUS_TURN
-        ),
-        "",
-    )
+    previous = _link(span, semconv.LINK_PREVIOUS_TURN, "trace_id")
     end = _moment(span.end_time_unix_nano)
     return (
         span.trace_id,
@@ -341,6 +336,10 @@ def _tool_row(span: Span, *, with_content: bool) -> Row:
         take.text(semconv.ERROR_TYPE),
         take.count(semconv.HERON_TOOL_ARGUMENTS_BYTES),
         take.count(semconv.HERON_TOOL_RESULT_BYTES),
+        take.integer(semconv.HERON_TOOL_EXIT_CODE, _INT32),
+        take.seconds(semconv.HERON_TOOL_REPORTED_DURATION),
+        take.count(semconv.HERON_TOOL_RETRY),
+        _link(span, semconv.LINK_RETRY_OF, "span_id"),
         take.text(semconv.TOOL_CALL_ARGUMENTS) if with_content else "",
         take.text(semconv.TOOL_CALL_RESULT) if with_content else "",
         _moment(span.end_time_unix_nano),
@@ -352,6 +351,14 @@ def _outcome(take: _Attributes) -> str:
     if take.text(semconv.ERROR_TYPE):
         return "error"
     return take.text(semconv.HERON_TOOL_OUTCOME) or "ok"
+
+
+def _link(span: Span, kind: str, part: Literal["trace_id", "span_id"]) -> str:
+    """Return one id of the first link of a kind, "" when there is none."""
+    for link in span.links:
+        if link.attributes.get(semconv.HERON_LINK_TYPE) == kind:
+            return link.trace_id if part == "trace_id" else link.span_id
+    return ""
 
 
 def _exchange_row(row: HttpRow) -> Row:
@@ -401,6 +408,11 @@ class _Attributes:
             if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limit:
                 return value
         return None
+
+    def integer(self, name: str, limits: range) -> int | None:
+        """Return an integer that may be negative, None when it is outside ``limits``."""
+        value = self._values.get(name)
+        return value if isinstance(value, int) and value in limits else None
 
     def seconds(self, name: str) -> float | None:
         value = self._values.get(name)

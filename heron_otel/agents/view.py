@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from heron_otel.agents.tool_outcome import outcome_of
 from heron_otel.records.agents import ToolResult
 from heron_otel.records.wire import (
     CallError,
@@ -211,10 +212,15 @@ def _tool_result(part: dict[str, Json]) -> ToolResult:
         size = len(response) if response.isascii() else len(response.encode("utf-8", "replace"))
     else:
         size = 0 if response is None else len(msgspec.json.encode(response))
+    mark = is_error if isinstance(is_error, bool) else None
+    outcome = outcome_of(response, mark)
     return ToolResult(
         id=tool_id if isinstance(tool_id, str) else None,
         name=name if isinstance(name, str) else None,
-        is_error=is_error if isinstance(is_error, bool) else None,
+        is_error=mark,
         result=response,
         result_bytes=size,
+        error=outcome.error,
+        exit_code=outcome.exit_code,
+        reported_s=outcome.reported_s,
     )

@@ -193,7 +193,11 @@ def _tool_line(tool: Record) -> Text:
     if outcome == "unknown":
         return line.append("  no result was seen", "dim")
     line.append(f"  at most {seconds(tool['duration_s'])}  ")
-    line.append(outcome, "red" if outcome == "error" else "dim")
+    line.append(str(tool["error_type"] or outcome), "red" if outcome == "error" else "dim")
+    if tool["exit_code"]:
+        line.append(f" {tool['exit_code']}", "red")
+    if tool["retry"]:
+        line.append(f"  retry {tool['retry']}", "yellow")
     return line
 
 

@@ -16,6 +16,14 @@ def _at_most(row: Record) -> str:
     return "-" if row["outcome"] == "unknown" else seconds(row["duration_s"])
 
 
+def _outcome(row: Record) -> str:
+    """Return how it ended: the class and exit code of an error, the number of a retry."""
+    text = word(row["error_type"] or row["outcome"])
+    if row["exit_code"]:
+        text = f"exit {row['exit_code']}" if text == "exit_code" else f"{text} {row['exit_code']}"
+    return f"{text} (retry {row['retry']})" if row["retry"] else text
+
+
 LISTING = Listing(
     noun="tool runs",
     fetch=StoreQueries.tools,
@@ -24,8 +32,9 @@ LISTING = Listing(
         ListColumn(title="TOOL", text=lambda row: word(row["tool"])),
         ListColumn(title="TURN", text=lambda row: short(row["trace_id"])),
         ListColumn(title="AGENT", text=lambda row: word(row["agent"])),
-        ListColumn(title="OUTCOME", text=lambda row: word(row["outcome"])),
+        ListColumn(title="OUTCOME", text=_outcome),
         ListColumn(title="AT MOST", text=_at_most, right=True),
+        ListColumn(title="SAID", text=lambda row: seconds(row["reported_s"]), right=True),
         ListColumn(title="BYTES", text=lambda row: compact(row["result_bytes"]), right=True),
         ListColumn(title="ARGUMENTS", text=lambda row: word(row["arguments"]), flexible=True),
     ),
@@ -33,7 +42,7 @@ LISTING = Listing(
 
 EPILOG = """\
 The time of a tool run is an upper bound: from the response that asked for it to the request that
-brought its result.
+brought its result. SAID is the run time that the client states in the result, if it does.
 
 examples:
   heron-otel tools --tool Bash --errors

@@ -19,6 +19,19 @@ class CallRole(enum.StrEnum):
     AUXILIARY = "auxiliary"
 
 
+class ToolError(enum.StrEnum):
+    """``error.type`` of a tool run that failed, as its result shows it."""
+
+    OTHER = "tool_error"  # marked as an error, and nothing tells which
+    EXIT_CODE = "exit_code"  # a command ended with a code other than 0
+    TIMEOUT = "timeout"
+    NOT_FOUND = "not_found"  # no such file, command or tool
+    PERMISSION = "permission_denied"
+    ARGUMENTS = "invalid_arguments"
+    REJECTED = "rejected"  # the user did not allow it
+    INTERRUPTED = "interrupted"  # the user stopped it
+
+
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     """A tool result in a request: the client's answer to an earlier tool call."""
 
@@ -27,6 +40,9 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     is_error: bool | None  # None: the wire format has no mark for it
     result: Json
     result_bytes: int
+    error: ToolError | None = None  # None: no failure is visible
+    exit_code: int | None = None
+    reported_s: float | None = None  # run time that the client states, seconds
 
 
 class SubagentSpawn(msgspec.Struct, frozen=True, kw_only=True):

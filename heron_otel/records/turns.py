@@ -57,6 +57,8 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
     result: ToolResult | None  # None: no result was seen
     started_at_ns: int  # lower bound: its block closed, or the response ended
     ended_at_ns: int  # upper bound: start of the request that brought the result, or turn end
+    retry: int = 0  # failed runs of the same call, one after another, before this one
+    retry_of: str | None = None  # key of the last of them
 
 
 class SubagentRun(msgspec.Struct, frozen=True, kw_only=True):

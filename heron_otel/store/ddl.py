@@ -8,6 +8,7 @@ shard, and ``<table>`` as a Distributed table over it, which is what readers and
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heron_otel.errors import StoreError
@@ -82,6 +83,19 @@ def create_table(table: Table, options: SchemaOptions) -> tuple[str, ...]:
             f"AS {options.stored(table.name)} "
             f"ENGINE = Distributed(`{options.cluster}`, `{options.database}`, "
             f"`{table.name}_local`, {table.shard_by})"
+        )
+    return tuple(statements)
+
+
+def add_columns(table: Table, columns: Sequence[Column], options: SchemaOptions) -> tuple[str, ...]:
+    """Return the statements that give an existing ``table`` the ``columns`` it lacks."""
+    added = ", ".join(f"ADD COLUMN IF NOT EXISTS {_column(column)}" for column in columns)
+    statements = [f"ALTER TABLE {options.stored(table.name)}{options.on_cluster} {added}"]
+    if options.cluster is not None:
+        # A Distributed table has the columns without their codecs.
+        plain = ", ".join(f"ADD COLUMN IF NOT EXISTS `{c.name}` {c.type}" for c in columns)
+        statements.append(
+            f"ALTER TABLE {options.qualified(table.name)}{options.on_cluster} {plain}"
         )
     return tuple(statements)
 

@@ -15,13 +15,14 @@ from clickhouse_connect.driver.client import Client
 from heron_otel.errors import StoreError
 from heron_otel.store.ddl import (
     SchemaOptions,
+    add_columns,
     change_ttl,
     create_database,
     create_table,
     create_view,
     ttl_mark,
 )
-from heron_otel.store.schema import TABLES, VIEWS
+from heron_otel.store.schema import TABLES, TOOL_OUTCOME, TOOLS, VIEWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,14 @@ def _first_tables(options: SchemaOptions) -> tuple[str, ...]:
     return (*tables, *(create_view(view, options) for view in VIEWS))
 
 
-MIGRATIONS = (Migration(number=1, name="spans, calls, turns, tools", statements=_first_tables),)
+MIGRATIONS = (
+    Migration(number=1, name="spans, calls, turns, tools", statements=_first_tables),
+    Migration(
+        number=2,
+        name="outcome of tool runs",
+        statements=lambda options: add_columns(TOOLS, TOOL_OUTCOME, options),
+    ),
+)
 NEWEST = MIGRATIONS[-1].number
 
 

@@ -143,6 +143,10 @@ _TOOL_FIELDS: tuple[tuple[str, str], ...] = (
     ("error_type", _word("ErrorType")),
     ("arguments_bytes", "ArgumentsBytes"),
     ("result_bytes", "ResultBytes"),
+    ("exit_code", "ExitCode"),
+    ("reported_s", "ReportedDuration"),
+    ("retry", "Retry"),
+    ("retry_of", _word("RetryOf")),
     ("arguments", _word("Arguments")),
     ("result", _word("Result")),
 )

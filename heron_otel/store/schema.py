@@ -85,6 +85,14 @@ _TOKENS = (
     "ReasoningTokens",
 )
 
+# Since migration 2.
+TOOL_OUTCOME = (
+    Column("ExitCode", "Nullable(Int32)"),
+    Column("ReportedDuration", _SECONDS),
+    Column("Retry", _COUNT),
+    Column("RetryOf", "String"),
+)
+
 TRACES = Table(
     name="otel_traces",
     columns=(
@@ -207,6 +215,7 @@ TOOLS = Table(
         *_words("Outcome", "ErrorType"),
         Column("ArgumentsBytes", _COUNT),
         Column("ResultBytes", _COUNT),
+        *TOOL_OUTCOME,
         Column("Arguments", "String", "ZSTD(3)"),
         Column("Result", "String", "ZSTD(3)"),
         _VERSION,

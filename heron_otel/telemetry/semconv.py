@@ -190,8 +190,11 @@ HERON_TURN_TOOL_CALLS: Final = "heron.turn.tool_calls"
 # Ours, on tool spans.
 HERON_INFERRED: Final = "heron.inferred"
 HERON_TOOL_ARGUMENTS_BYTES: Final = "heron.tool.arguments_bytes"
+HERON_TOOL_EXIT_CODE: Final = "heron.tool.exit_code"
 HERON_TOOL_OUTCOME: Final = "heron.tool.outcome"
+HERON_TOOL_REPORTED_DURATION: Final = "heron.tool.reported_duration"
 HERON_TOOL_RESULT_BYTES: Final = "heron.tool.result_bytes"
+HERON_TOOL_RETRY: Final = "heron.tool.retry"
 HERON_TOOL_TIMING: Final = "heron.tool.timing"
 
 # Values of heron.link.type.

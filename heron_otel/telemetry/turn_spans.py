@@ -72,16 +72,23 @@ class TurnSpans:
         if run.tool_call.id is not None:
             attributes[semconv.TOOL_CALL_ID] = run.tool_call.id
         attributes[semconv.TOOL_TYPE] = "extension" if run.tool_call.server_side else "function"
-        failed = result is not None and result.is_error is True
-        if failed:
-            attributes[semconv.ERROR_TYPE] = "tool_error"
+        error = result.error if result is not None else None
+        if error is not None:
+            attributes[semconv.ERROR_TYPE] = error.value
         attributes[semconv.HERON_INFERRED] = True
         attributes[semconv.HERON_TOOL_TIMING] = "upper_bound"
         attributes[semconv.HERON_TOOL_ARGUMENTS_BYTES] = run.tool_call.arguments_bytes
         if result is None:
             attributes[semconv.HERON_TOOL_OUTCOME] = "unknown"
         else:
+            attributes[semconv.HERON_TOOL_OUTCOME] = "ok" if error is None else "error"
             attributes[semconv.HERON_TOOL_RESULT_BYTES] = result.result_bytes
+            if result.exit_code is not None:
+                attributes[semconv.HERON_TOOL_EXIT_CODE] = result.exit_code
+            if result.reported_s is not None:
+                attributes[semconv.HERON_TOOL_REPORTED_DURATION] = result.reported_s
+        if run.retry:
+            attributes[semconv.HERON_TOOL_RETRY] = run.retry
         if service.policy is not CapturePolicy.METADATA:
             attributes[semconv.TOOL_CALL_ARGUMENTS] = self._json(run.tool_call.arguments, service)
             if result is not None:
@@ -95,8 +102,9 @@ class TurnSpans:
             kind=SpanKind.INTERNAL,
             start_time_unix_nano=run.started_at_ns,
             end_time_unix_nano=max(run.ended_at_ns, run.started_at_ns),
-            status_code=StatusCode.ERROR if failed else StatusCode.UNSET,
+            status_code=StatusCode.UNSET if error is None else StatusCode.ERROR,
             attributes=attributes,
+            links=_failed_run(run),
             resource=service.resource,
         )
 
@@ -199,6 +207,18 @@ def _parent(subagent: str | None, key: TurnKey) -> str:
     if subagent is None:
         return span_id_of(SpanRole.TURN, key.key)
     return span_id_of(SpanRole.SUBAGENT, subagent)
+
+
+def _failed_run(run: ToolRun) -> tuple[SpanLink, ...]:
+    """Return the link of a retry to the run that failed before it, in the same trace."""
+    if run.retry_of is None:
+        return ()
+    link = SpanLink(
+        trace_id=trace_id_of_turn(run.turn.key),
+        span_id=span_id_of(SpanRole.TOOL, run.retry_of),
+        attributes={semconv.HERON_LINK_TYPE: semconv.LINK_RETRY_OF},
+    )
+    return (link,)
 
 
 def _previous_turn(turn: AgentTurn) -> tuple[SpanLink, ...]:

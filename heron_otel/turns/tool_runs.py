@@ -11,17 +11,35 @@ from heron_otel.records.wire import ToolCall
 from heron_otel.turns.keys import derive_key
 from heron_otel.turns.ledger import Ledger
 
+Signature = tuple[str, bytes]
+"""Tool name and arguments; equal for identical tool calls."""
+
+MAX_FAILED = 64
+"""Failed tool calls of one agent remembered for their retry; the oldest one is forgotten."""
+
 
 class PendingTool:
     """A tool call whose result was not seen yet."""
 
-    __slots__ = ("call_key", "key", "started_at_ns", "tool_call")
+    __slots__ = ("call_key", "key", "retry", "retry_of", "signature", "started_at_ns", "tool_call")
 
-    def __init__(self, key: str, call_key: str, tool_call: ToolCall, started_at_ns: int) -> None:
+    def __init__(
+        self,
+        key: str,
+        call_key: str,
+        tool_call: ToolCall,
+        started_at_ns: int,
+        *,
+        signature: Signature,
+        failed: tuple[str, int] | None,
+    ) -> None:
         self.key = key
         self.call_key = call_key
         self.tool_call = tool_call
         self.started_at_ns = started_at_ns
+        self.signature = signature
+        self.retry_of = None if failed is None else failed[0]
+        self.retry = 0 if failed is None else failed[1] + 1
 
 
 class ToolRuns:
@@ -32,6 +50,7 @@ class ToolRuns:
     """
 
     __slots__ = (
+        "_failed",
         "_ledger",
         "_pending",
         "_repeat",
@@ -47,7 +66,8 @@ class ToolRuns:
         self._subagent = subagent
         self._ledger = ledger
         self._pending: dict[str, PendingTool] = {}
-        self._signature: tuple[str, bytes] | None = None
+        self._failed: dict[Signature, tuple[str, int]] = {}  # run key, retries before it
+        self._signature: Signature | None = None
         self._repeat = 0
         self.longest_repeat = 0
         self.given_up = 0
@@ -61,13 +81,16 @@ class ToolRuns:
         asked: list[PendingTool] = []
         dropped: list[ToolRun] = []
         for index, tool_call in enumerate(record.facts.tool_calls):
+            signature = _signature(tool_call)
             pending = PendingTool(
                 derive_key("tool", call.key, str(index)),
                 call.key,
                 tool_call,
                 tool_call.completed_at_ns or call.timing.ended_at_ns,
+                signature=signature,
+                failed=self._failed.get(signature) if self._failed else None,
             )
-            self._count_repeat(tool_call)
+            self._count_repeat(signature)
             name = canonical_tool_id(tool_call.id) if tool_call.id else f"\0{pending.key}"
             old = self._pending.pop(name, None)
             if old is None and len(self._pending) >= self._ledger.limits.max_pending_tools:
@@ -96,6 +119,7 @@ class ToolRuns:
                 name = self._unnamed(result)
             pending = self._pending.pop(name, None) if name is not None else None
             if pending is not None:
+                self._note(pending, result)
                 finished.append(self._run(pending, result, at_ns))
         return finished
 
@@ -124,13 +148,29 @@ class ToolRuns:
             result=result,
             started_at_ns=pending.started_at_ns,
             ended_at_ns=max(at_ns, pending.started_at_ns),
+            retry=pending.retry,
+            retry_of=pending.retry_of,
         )
 
-    def _count_repeat(self, tool_call: ToolCall) -> None:
-        arguments = msgspec.json.encode(tool_call.arguments, order="deterministic")
-        if len(arguments) > 64:
-            arguments = derive_key("arguments", arguments.decode()).encode()
-        signature = (tool_call.name, arguments)
+    def _note(self, pending: PendingTool, result: ToolResult) -> None:
+        """Remember a failure for the retry; a run that succeeds ends the row of retries."""
+        if result.error is None:
+            if self._failed:
+                self._failed.pop(pending.signature, None)
+            return
+        self._failed.pop(pending.signature, None)
+        if len(self._failed) >= MAX_FAILED:
+            del self._failed[next(iter(self._failed))]
+        self._failed[pending.signature] = (pending.key, pending.retry)
+
+    def _count_repeat(self, signature: Signature) -> None:
         self._repeat = self._repeat + 1 if signature == self._signature else 1
         self._signature = signature
         self.longest_repeat = max(self.longest_repeat, self._repeat)
+
+
+def _signature(tool_call: ToolCall) -> Signature:
+    arguments = msgspec.json.encode(tool_call.arguments, order="deterministic")
+    if len(arguments) > 64:
+        arguments = derive_key("arguments", arguments.decode()).encode()
+    return tool_call.name, arguments

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from heron_otel.records.agents import AgentCall, AgentFacts, CallRole, ToolResult
+from heron_otel.records.agents import AgentCall, AgentFacts, CallRole, ToolError, ToolResult
 from heron_otel.records.http import HttpExchange
 from heron_otel.records.telemetry import Span, TelemetryBatch
 from heron_otel.records.turns import (
@@ -200,10 +200,21 @@ def make_tool_run(
     is_error: bool | None = False,
     answered: bool = True,
     subagent: str | None = None,
+    exit_code: int | None = None,
+    reported_s: float | None = None,
+    retry: int = 0,
+    retry_of: str | None = None,
 ) -> ToolRun:
     """Return a tool run from 5410 to 5500 ms."""
     answer = ToolResult(
-        id=f"toolu_{number}", name=None, is_error=is_error, result=result, result_bytes=7
+        id=f"toolu_{number}",
+        name=None,
+        is_error=is_error,
+        result=result,
+        result_bytes=7,
+        error=ToolError.OTHER if is_error else None,
+        exit_code=exit_code,
+        reported_s=reported_s,
     )
     return ToolRun(
         key=key_of(1000 + number),
@@ -219,6 +230,8 @@ def make_tool_run(
         result=answer if answered else None,
         started_at_ns=START_NS + 5410 * MS,
         ended_at_ns=START_NS + 5500 * MS,
+        retry=retry,
+        retry_of=retry_of,
     )
 
 

@@ -118,6 +118,7 @@ def test_tool_span_is_a_child_of_the_turn_between_its_calls() -> None:
             "heron.inferred": True,
             "heron.tool.timing": "upper_bound",
             "heron.tool.arguments_bytes": 16,
+            "heron.tool.outcome": "ok",
             "heron.tool.result_bytes": 7,
             "gen_ai.tool.call.arguments": '{"command":"ls"}',
             "gen_ai.tool.call.result": "a.txt",
@@ -139,7 +140,24 @@ def test_tool_span_without_result_has_an_unknown_outcome_and_no_error() -> None:
 def test_tool_span_of_a_failed_tool_is_an_error() -> None:
     span = span_of(make_tool_run(is_error=True))
     assert span.attributes["error.type"] == "tool_error"
+    assert span.attributes["heron.tool.outcome"] == "error"
     assert span.status_code is StatusCode.ERROR
+
+
+def test_tool_span_has_exit_code_and_run_time_of_its_result() -> None:
+    attributes = span_of(make_tool_run(exit_code=0, reported_s=0.25)).attributes
+    assert attributes["heron.tool.exit_code"] == 0
+    assert attributes["heron.tool.reported_duration"] == 0.25
+    assert "heron.tool.retry" not in attributes
+
+
+def test_retry_of_a_tool_links_to_the_run_that_failed() -> None:
+    failed = make_tool_run(is_error=True)
+    span = span_of(make_tool_run(2, retry=1, retry_of=failed.key))
+    assert span.attributes["heron.tool.retry"] == 1
+    (link,) = span.links
+    assert (link.trace_id, link.span_id) == (span.trace_id, span_of(failed).span_id)
+    assert link.attributes == {"heron.link.type": "retry_of"}
 
 
 def test_subagent_nests_under_the_tool_run_that_spawned_it() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from heron_otel.records.wire import LlmCall
+from heron_otel.turns.tool_runs import MAX_FAILED
 from tests.support.agent_calls import (
     CLAUDE,
     SECOND,
@@ -223,3 +224,51 @@ def test_history_replaced_by_a_summary_goes_on_with_the_turn() -> None:
     assert [(turn.calls, turn.auxiliary_calls, turn.status) for turn in out.turns] == [
         (2, 1, "complete")
     ]
+
+
+def attempts(*outcomes: str, commands: str | None = None) -> Turns:
+    """Return a turn that runs a tool once per outcome: ``ok`` or the text of an error."""
+    commands = commands or "a" * len(outcomes)
+    history: list[Any] = [user("go")]
+    calls = []
+    for index, command in enumerate(commands):
+        tool_id = f"toolu_{index}"
+        calls.append(claude(list(history), index * 2.0, tools=[asks(tool_id, cmd=command)]))
+        text = outcomes[index]
+        history += [
+            assistant(tool_use(tool_id, cmd=command)),
+            results((tool_id, text), is_error=text != "ok"),
+        ]
+    return run([*calls, claude(history, len(commands) * 2.0, text="done")])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "commands", "retries"),
+    [
+        (("boom", "ok"), "aa", [0, 1]),
+        (("boom", "boom", "ok"), "aaa", [0, 1, 2]),
+        (("ok", "ok"), "aa", [0, 0]),
+        (("boom", "ok"), "ab", [0, 0]),
+        (("boom", "ok", "ok"), "aba", [0, 0, 1]),
+        (("boom", "ok", "ok"), "aaa", [0, 1, 0]),
+    ],
+)
+def test_same_call_after_an_error_is_a_retry_of_the_failed_run(
+    outcomes: tuple[str, ...], commands: str, retries: list[int]
+) -> None:
+    tools = attempts(*outcomes, commands=commands).tools
+    assert [each.retry for each in tools] == retries
+    for each in tools:
+        if each.retry:
+            before = next(other for other in tools if other.key == each.retry_of)
+            assert before.tool_call.arguments == each.tool_call.arguments
+            assert before.retry == each.retry - 1
+        else:
+            assert each.retry_of is None
+
+
+def test_failures_remembered_for_retries_are_bounded() -> None:
+    many = MAX_FAILED + 1
+    commands = "".join(chr(0x4E00 + index) for index in range(many))
+    out = attempts(*["boom"] * (many + 2), commands=commands + commands[-1] + commands[0])
+    assert [each.retry for each in out.tools[-2:]] == [1, 0]
