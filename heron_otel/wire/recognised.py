@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of LLM APIs that are known by name and not parsed: none of them is a chat call.
+"""Operations of LLM APIs that are known by the end of their path, whatever the body.
 
-An operation that gets a parser moves from here into a module of its own.
+One becomes a call when a module of ``CONFIRMED_APIS`` or a line of ``operations.py`` takes its
+body; else it is counted by name.
 """
 
 from __future__ import annotations

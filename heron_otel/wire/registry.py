@@ -7,6 +7,7 @@ from heron_otel.wire.anthropic_messages import AnthropicMessages
 from heron_otel.wire.api import WireApi
 from heron_otel.wire.bedrock_converse import BedrockConverse
 from heron_otel.wire.bedrock_invoke import BedrockInvoke
+from heron_otel.wire.cohere import CohereChat
 from heron_otel.wire.completions import TextCompletions
 from heron_otel.wire.embeddings import Embeddings, GeminiEmbeddings
 from heron_otel.wire.gemini import Gemini
@@ -32,6 +33,7 @@ CONFIRMED_APIS: tuple[WireApi, ...] = (
     TextCompletions(),
     OllamaChat(),
     OllamaGenerate(),
+    CohereChat(),
     BedrockConverse(),
     BedrockInvoke(),
     AnthropicOnVertex(),

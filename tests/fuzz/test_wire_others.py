@@ -14,7 +14,8 @@ from tests.support.gemini_calls import chunk as gemini_chunk
 
 GEMINI_PATHS = ("/v1beta/models/g:generateContent", "/v1internal:streamGenerateContent")
 PROMPT_PATHS = ("/v1/completions", "/v1/embeddings", "/v1beta/models/g:batchEmbedContents")
-PATHS = (*GEMINI_PATHS, *PROMPT_PATHS, "/api/chat", "/api/generate", "/api/embed")
+OTHER_PATHS = ("/v2/chat", "/v1/moderations", "/v1/audio/speech")
+PATHS = (*GEMINI_PATHS, *PROMPT_PATHS, *OTHER_PATHS, "/api/chat", "/api/generate", "/api/embed")
 
 GEMINI_FULL: dict[str, object] = {
     "model": "models/g",
@@ -123,6 +124,43 @@ OLLAMA_EVENTS: list[object] = [
         "eval_count": 2,
     },
 ]
+COHERE_FULL: dict[str, object] = {
+    "model": "m",
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "x"}]},
+        {
+            "role": "assistant",
+            "tool_plan": "p",
+            "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "document", "document": {}}]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+    "response_format": {"type": "json_object"},
+}
+COHERE_EVENTS: list[object] = [
+    {"type": "message-start", "id": "i", "delta": {"message": {"role": "assistant"}}},
+    {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "a"}}}},
+    {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "b"}}}},
+    {"type": "content-delta", "index": 1, "delta": {"message": {"content": {"thinking": "t"}}}},
+    {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "p"}}},
+    {
+        "type": "tool-call-start",
+        "index": 0,
+        "delta": {
+            "message": {"tool_calls": {"id": "c", "function": {"name": "f", "arguments": "{"}}}
+        },
+    },
+    {"type": "citation-start", "index": 0, "delta": {"message": {"citations": {"start": 1}}}},
+    {
+        "type": "message-end",
+        "delta": {
+            "finish_reason": "COMPLETE",
+            "error": "e",
+            "usage": {"tokens": {"input_tokens": 1, "output_tokens": 2}, "cached_tokens": 1},
+        },
+    },
+]
 COMPLETION_FULL: dict[str, object] = {
     "model": "m",
     "prompt": ["a", [1, 2]],
@@ -171,6 +209,17 @@ def test_type_confused_ollama_calls(
         check(make_exchange(body, events=stream_of(payloads), path=path, merge=merge, end=end))
         check(make_exchange(body, lines, path=path, end=end))
         check(make_exchange(body, text_of(payloads[-1] if payloads else None), path=path))
+
+
+@FUZZ
+@given(mutated(COHERE_FULL), mutated(COHERE_EVENTS), st.booleans(), ENDS)
+def test_type_confused_cohere_calls(
+    request: object, events: object, merge: bool, end: ExchangeEnd
+) -> None:
+    payloads = events if isinstance(events, list) else [events]
+    made = stream_of(payloads)
+    check(make_exchange(text_of(request), events=made, path="/v2/chat", merge=merge, end=end))
+    check(make_exchange(COHERE_FULL, text_of(events), path="/v2/chat", end=end))
 
 
 @FUZZ
