@@ -76,10 +76,10 @@ class HttpDecoder:
         if request is not record.request:
             record = msgspec.structs.replace(record, request=request)
         self._open[record.flow_id, record.index] = request
-        self._open_bytes += len(request.content)
+        self._open_bytes += _content_bytes(request)
         while len(self._open) > self._max_open or self._open_bytes > self._max_open_bytes:
             forgotten = self._open.pop(next(iter(self._open)))
-            self._open_bytes -= len(forgotten.content)
+            self._open_bytes -= _content_bytes(forgotten)
             self.requests_forgotten += 1
         return record
 
@@ -92,13 +92,17 @@ class HttpDecoder:
             if request is None:
                 self.exchanges_dropped += 1
                 return None
-            self._open_bytes -= len(request.content)
+            self._open_bytes -= _content_bytes(request)
         response = record.response
         if response is not None:
             response = _clean_response(response)
         if request is record.request and response is record.response:
             return record
         return msgspec.structs.replace(record, request=request, response=response)
+
+
+def _content_bytes(request: HttpRequest) -> int:
+    return len(request.content) + len(request.content_tail)
 
 
 def _clean_request(request: HttpRequest) -> HttpRequest:

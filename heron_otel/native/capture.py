@@ -73,7 +73,7 @@ class Limits:
     max_pipeline: int = 128
     """Requests that wait on one connection."""
     max_body_bytes: int = 16 << 20
-    """Decoded content kept of one message."""
+    """Decoded content kept of one message; of a longer one also its end, at most 64 KiB."""
     max_event_bytes: int = 8 << 20
     """One Server-Sent Event."""
     max_coding_ratio: int = 200

@@ -6,6 +6,10 @@
 #define TRUSTED_LENGTH (1u << 20)
 #define TRUSTED_FACTOR 16u
 
+/* The end of a body over the limit is kept too: most APIs say there what the call used. */
+#define TAIL_SHARE 4u /* of the limit, in fractions */
+#define TAIL_MAX (64u << 10)
+
 struct content_target {
 	struct core_shared *shared;
 	struct message *message;
@@ -50,9 +54,32 @@ void message_free(struct core_shared *shared, struct message *message)
 		*message->reader = NULL;
 	memory_free(shared, message->head, message->head_size);
 	bytes_free(shared, &message->content);
+	bytes_free(shared, &message->tail);
 	decoder_free(message->decoder);
 	sse_free(message->sse);
 	memory_free(shared, message, sizeof(*message));
+}
+
+static size_t tail_size(const struct core_shared *shared)
+{
+	uint64_t share = shared->limits.max_body_bytes / TAIL_SHARE;
+
+	return share < TAIL_MAX ? (size_t)share : TAIL_MAX;
+}
+
+/* Keeps the last tail_size() bytes; moves them once for as many new ones. */
+static void store_tail(struct core_shared *shared, struct bytes *tail, const uint8_t *data,
+		       size_t len)
+{
+	size_t keep = tail->capacity / 2;
+
+	if (len > keep) {
+		data += len - keep;
+		len = keep;
+	}
+	if (tail->size + len > 2 * keep)
+		bytes_shift(tail, tail->size + len - keep);
+	bytes_append(shared, tail, data, len);
 }
 
 static void store(struct core_shared *shared, struct message *message, const uint8_t *data,
@@ -62,10 +89,16 @@ static void store(struct core_shared *shared, struct message *message, const uin
 	struct bytes *content = &message->content;
 	size_t room, need;
 
-	if (message->flags & BODY_TRUNCATED)
+	if (message->flags & BODY_TRUNCATED) {
+		if (message->tail.data)
+			store_tail(shared, &message->tail, data, len);
 		return;
+	}
 	room = content->size < limit ? (size_t)(limit - content->size) : 0;
 	if (len > room) {
+		if (tail_size(shared) &&
+		    bytes_resize(shared, &message->tail, 2 * tail_size(shared)))
+			store_tail(shared, &message->tail, data + room, len - room);
 		len = room;
 		message->flags |= BODY_TRUNCATED;
 		shared->counters.body_limit++;
@@ -173,6 +206,7 @@ void message_roll_back(struct message *message)
 {
 	message->flags |= BODY_INCOMPLETE;
 	message->content.size = message->mark.content;
+	message->tail.size = 0;
 	message->content_bytes = message->mark.content_bytes;
 	message->encoded_bytes = message->mark.encoded_bytes;
 	if (message->sse)
@@ -217,17 +251,29 @@ static void write_content(const struct message *message, struct batch *batch)
 	batch_uint(batch, message->head_at_ns);
 }
 
+/* The last value of a message; left out when nothing was cut. */
+static void write_tail(const struct message *message, struct batch *batch)
+{
+	const struct bytes *tail = &message->tail;
+	size_t keep = tail->capacity / 2;
+	size_t skip = tail->size > keep ? tail->size - keep : 0;
+
+	if (tail->size)
+		batch_bin(batch, tail->data + skip, tail->size - skip);
+}
+
 void message_write_request(const struct message *message, struct batch *batch)
 {
-	batch_array(batch, 12);
+	batch_array(batch, message->tail.size ? 13 : 12);
 	batch_raw(batch, message->head, message->head_size);
 	write_content(message, batch);
 	batch_uint(batch, message->ended_at_ns);
+	write_tail(message, batch);
 }
 
 void message_write_response(const struct message *message, struct batch *batch)
 {
-	batch_array(batch, 15);
+	batch_array(batch, message->tail.size ? 16 : 15);
 	batch_raw(batch, message->head, message->head_size);
 	write_content(message, batch);
 	batch_uint(batch, message->content_at_ns);
@@ -239,4 +285,5 @@ void message_write_response(const struct message *message, struct batch *batch)
 		batch_array(batch, 0);
 		batch_bin(batch, NULL, 0);
 	}
+	write_tail(message, batch);
 }

@@ -30,6 +30,7 @@ struct message {
 	uint8_t *head;		   /* MessagePack values, see http1_head_pack() */
 	size_t head_size;
 	struct bytes content;
+	struct bytes tail;	 /* past the limit: the newest bytes, up to twice what is written */
 	struct decoder *decoder; /* NULL: no coding, or decoding stopped */
 	struct sse *sse;	 /* NULL: content is stored */
 	uint64_t content_bytes;

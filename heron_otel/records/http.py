@@ -41,7 +41,7 @@ class EndedBy(enum.IntEnum):
 class BodyFlag(enum.IntFlag):
     """What is not as the sender wrote it in ``content``."""
 
-    TRUNCATED = 1  # ``content`` or ``runs`` stops at the capture limit
+    TRUNCATED = 1  # the capture limit cut ``content`` or ``runs``
     CODING_UNSUPPORTED = 2  # ``content`` is still encoded: unknown content coding
     CODING_CORRUPT = 4  # decoding stopped at broken data; what came before is kept
     CODING_BOMB = 8  # decoding stopped at the decoded-size or ratio limit
@@ -64,6 +64,7 @@ class HttpRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     started_at_ns: int  # packet with the first byte
     head_at_ns: int  # packet that completed the head
     ended_at_ns: int  # packet that completed the message; 0: never
+    content_tail: bytes = b""  # of content over the limit: its end, at most 64 KiB
 
 
 class SseRun(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -123,6 +124,7 @@ class HttpResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     interim: int  # 1xx responses before the final one
     runs: tuple[SseRun, ...]  # content of event streams and JSON lines, in order
     event_times: bytes  # int64 ns, native byte order, one per event of all ``runs``
+    content_tail: bytes = b""  # of content over the limit: its end, at most 64 KiB
 
 
 class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):

@@ -484,13 +484,18 @@ def _add_server(attributes: AttributeMap, facts: ServerFacts) -> None:
 def _add_capture(attributes: AttributeMap, call: LlmCall) -> None:
     """Add what the capture missed or cut, and whether the call is whole."""
     exchange = call.exchange
-    lost = flags = 0
+    lost = flags = dropped = 0
     for message in (exchange.request, exchange.response):
         if message is not None:
             lost += message.lost_bytes
             flags |= message.flags
+            if message.content_tail:
+                kept = len(message.content) + len(message.content_tail)
+                dropped += message.content_bytes - kept
     if lost:
         attributes[semconv.HERON_CAPTURE_LOST_BYTES] = lost
+    if dropped:
+        attributes[semconv.HERON_CAPTURE_DROPPED_BYTES] = dropped
     if flags & _CUT or call.request.messages.is_cut:
         attributes[semconv.HERON_CAPTURE_TRUNCATED] = True
     if not call.complete and exchange.end in _UNSEEN_ENDS:

@@ -30,6 +30,7 @@ from heron_otel.records.wire import (
     LlmResponse,
 )
 from heron_otel.wire.api import Answer, ResponseFold, WireApi
+from heron_otel.wire.cut_body import cut_value, joined_lines, tail_members, with_members
 from heron_otel.wire.detect import Detection, Verdict, detect
 from heron_otel.wire.errors import ERROR_FIELD, error_of_end, error_of_status
 from heron_otel.wire.estimate import estimate_usage
@@ -287,6 +288,8 @@ class WireCalls:
             return stream.chunk_times_ns, None
         content = response.content
         if content.startswith(_SSE_STARTS):
+            if response.content_tail:
+                content = joined_lines(content, response.content_tail, b"\n\n")
             stream = fold_text(content, api.merging, fold)
             self._counters.malformed_events += stream.malformed_events
             return [], None
@@ -295,7 +298,11 @@ class WireCalls:
             if not media_type.startswith("application/json"):
                 fold.content(response.content_bytes)
                 return [], None
-        value = _body(content, response.flags) if content else None
+        value = None
+        if response.content_tail:
+            value = _cut_body(response)
+        elif content:
+            value = _body(content, response.flags)
         # Streams without event framing are an array or lines of what would be the events.
         for item in value if isinstance(value, list) else (value,):
             if isinstance(item, dict):
@@ -317,6 +324,17 @@ def _body(content: bytes, flags: int) -> Json:
         return decode(close_truncated(content))
     except JsonError:
         return None
+
+
+def _cut_body(response: HttpResponse) -> Json:
+    """Return what the beginning and the end of a body over the capture limit say."""
+    value = cut_value(response)
+    if value is not None:
+        return value
+    content, tail = response.content, response.content_tail
+    if decode_lines(content):
+        return list(decode_lines(joined_lines(content, tail, b"\n")))
+    return with_members(_body(content, response.flags), tail_members(tail))
 
 
 def _is_cut(exchange: HttpExchange, answer: Answer) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from heron_otel.errors import JsonError
 from heron_otel.records.http import BodyFlag, HttpRequest, field_value
 from heron_otel.wire.api import Members, WireApi
+from heron_otel.wire.cut_body import joined_body
 from heron_otel.wire.json_text import close_truncated, decode_members
 from heron_otel.wire.multipart import boundary_of, form_members
 from heron_otel.wire.operations import POSTED, read_operation
@@ -160,6 +161,11 @@ def _members(request: HttpRequest) -> Members | None:
         return decode_members(content)
     except JsonError:
         pass
+    if request.content_tail:
+        try:
+            return decode_members(joined_body(request))
+        except JsonError:
+            pass
     if content and request.flags & _CUT:
         try:
             return decode_members(close_truncated(content))

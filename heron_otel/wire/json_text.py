@@ -297,12 +297,13 @@ def close_truncated(data: bytes) -> bytes:
     is_value = bool(closers) and (closers[-1] == b"]" or after_colon)
     is_open_string = opened >= 0 and _STRING.match(data, opened) is None
     if is_value and is_open_string and not data[position:opened].strip(b" \t\r\n,"):
-        text = _without_partial_escape(data).decode("utf-8", "ignore").encode()
+        text = without_partial_escape(data).decode("utf-8", "ignore").encode()
         return text + b'"' + b"".join(reversed(closers))
     return data[:safe_end] + b"".join(reversed(safe_closers))
 
 
-def _without_partial_escape(data: bytes) -> bytes:
+def without_partial_escape(data: bytes) -> bytes:
+    """Return ``data`` without an escape that its end cuts."""
     escape = _ESCAPE_END.search(data, max(0, len(data) - 5))
     if escape is None:
         return data

@@ -36,7 +36,7 @@ class LimitsConfig:
     max_pipeline: int = 128
     """Requests that wait on one connection."""
     max_body_bytes: Size = 16 << 20
-    """Decoded content kept of one message."""
+    """Decoded content kept of one message; of a longer one also the last 64 KiB."""
     max_event_bytes: Size = 8 << 20
     """One Server-Sent Event."""
     max_coding_ratio: int = 200

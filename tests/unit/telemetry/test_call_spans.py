@@ -315,6 +315,20 @@ def test_what_the_capture_missed_or_cut_is_on_the_span() -> None:
     assert batch.exchanges[0].end == "response_cut"
 
 
+@pytest.mark.case(129)
+def test_bytes_that_a_limit_dropped_from_the_middle_are_counted() -> None:
+    exchange = make_exchange({}, {}, response_flags=BodyFlag.TRUNCATED)
+    assert exchange.response is not None
+    response = msgspec.structs.replace(
+        exchange.response, content=b"x" * 100, content_tail=b"y" * 25, content_bytes=1000
+    )
+    exchange = msgspec.structs.replace(exchange, response=response)
+    (batch,) = batches_of(place(make_call(exchange=exchange, complete=False)))
+    attributes = batch.spans[0].attributes
+    assert attributes["heron.capture.dropped_bytes"] == 875
+    assert attributes["heron.capture.truncated"] is True
+
+
 @pytest.mark.parametrize("end", [ExchangeEnd.END_OF_INPUT, ExchangeEnd.LOST, ExchangeEnd.LIMIT])
 def test_an_end_that_the_tap_missed_is_marked(end: ExchangeEnd) -> None:
     (batch,) = batches_of(place(make_call(exchange=make_exchange({}, {}, end=end), complete=False)))
