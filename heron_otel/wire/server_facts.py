@@ -12,11 +12,11 @@ Envoy, "x-envoy-upstream-service-time"; Ollama API, "Response" of Generate; Groq
 
 from __future__ import annotations
 
-import math
 import re
 from calendar import timegm
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_tz
+from functools import lru_cache
 
 from heron_otel.records.http import HttpResponse
 from heron_otel.records.wire import Json, ServerFacts
@@ -59,10 +59,13 @@ _ID_RANKS = {name: rank for rank, name in enumerate(_ID_FIELDS)}
 def _number(text: str, now_ns: int) -> float | None:
     """Return a count; of a list (``100, 100;w=60``) the first value."""
     try:
-        value = float(text.partition(",")[0].partition(";")[0])
+        value = float(text)
     except ValueError:
-        return None
-    return value if math.isfinite(value) and 0 <= value < 1e15 else None
+        try:
+            value = float(text.partition(",")[0].partition(";")[0])
+        except ValueError:
+            return None
+    return value if 0 <= value < 1e15 else None  # false for NaN
 
 
 def _wait(text: str, now_ns: int) -> float | None:
@@ -76,10 +79,17 @@ def _wait(text: str, now_ns: int) -> float | None:
         return _bounded(value)
     if len(text) > 64:
         return None
+    seconds = _duration(text)
+    return _until(text, now_ns) if seconds is None else _bounded(seconds)
+
+
+@lru_cache(maxsize=1024)  # texts of up to 64 characters; most are those of a few limits
+def _duration(text: str) -> float | None:
+    """Return the seconds of ``6m0.5s``, or None."""
     parts = _PARTS.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return _bounded(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    return _until(text, now_ns)
+    if parts and "".join([number + unit for number, unit in parts]) == text:
+        return sum([float(number) * _UNITS[unit] for number, unit in parts])
+    return None
 
 
 def _until(text: str, now_ns: int) -> float | None:
@@ -200,7 +210,8 @@ def server_facts(response: HttpResponse, metadata: Mapping[str, Json]) -> Server
     ``metadata`` is that of the answer. Of two values for one fact the first wins, and a field
     wins over a member. Moments become seconds after the response head was captured.
     """
-    names = response.fields[::2]
+    fields = response.fields
+    names = fields[::2]
     is_told = not _MEMBERS.isdisjoint(metadata)
     if not is_told and _KNOWN.isdisjoint(names):
         return None
@@ -212,7 +223,7 @@ def server_facts(response: HttpResponse, metadata: Mapping[str, Json]) -> Server
     for index, name in enumerate(names):
         if name not in _KNOWN:
             continue
-        text = response.fields[2 * index + 1].strip()
+        text = fields[2 * index + 1].strip()
         if name in _ID_RANKS:
             if text:
                 ranks.setdefault(_ID_RANKS[name], text[:MAX_ID_CHARACTERS])
