@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run agents from npm with a private home, a network of their own and nothing of our environment."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.capture import capture
+from tests.support.decoding import spans_of
+from tests.support.llm_server import LlmServer, Script
+from tests.support.netns import private_network
+
+SETUP = Path(__file__).parents[1] / "e2e" / "setup" / "npm_client.sh"
+INSTALL_TIMEOUT_S = 540
+RUN_TIMEOUT_S = 90
+PORT = 8080
+
+Span = dict[str, Any]
+
+
+def install(name: str, package: str, version: str, command: str) -> Path:
+    """Install the pinned version when it is missing; return its command."""
+    done = subprocess.run(
+        [SETUP, name, package, version, command],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=INSTALL_TIMEOUT_S,
+        check=True,
+    )
+    return Path(done.stdout.strip())
+
+
+def observe(
+    folder: Path,
+    script: Script,
+    *commands: Sequence[str | Path],
+    environment: Mapping[str, str],
+    files: Mapping[str, str],
+) -> tuple[list[dict[str, Any]], list[Span]]:
+    """Run ``commands`` against ``script`` at ``PORT``; return the server's log and the spans.
+
+    ``files`` are written below the home folder first.
+    """
+    home, work = folder / "home", folder / "work"
+    work.mkdir(parents=True)
+    for name, text in files.items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    pcap = folder / "input.pcap"
+    with private_network(None):
+        server = LlmServer(script, name=folder.name, port=PORT)
+        with capture(pcap), server:
+            for command in commands:
+                subprocess.run(
+                    command,
+                    cwd=work,
+                    env={
+                        "HOME": str(home),
+                        # The Node beside the agent comes before that of the system.
+                        "PATH": f"{Path(command[0]).parent}:/usr/local/bin:/usr/bin:/bin",
+                        "LANG": "C.UTF-8",
+                        "SHELL": "/bin/sh",
+                        "TERM": "dumb",
+                        "DO_NOT_TRACK": "1",
+                        **environment,
+                    },
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    timeout=RUN_TIMEOUT_S,
+                    check=True,
+                )
+    return server.log, spans_of("--policy", "full", pcap)
