@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run agents from npm with a private home, a network of their own and nothing of our environment."""
+"""Run agents from npm with a private home and network, and nothing of our environment."""
 
 from __future__ import annotations
 
