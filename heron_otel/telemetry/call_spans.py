@@ -20,8 +20,9 @@ from heron_otel.records.telemetry import (
     StatusCode,
 )
 from heron_otel.records.turns import PlacedCall
-from heron_otel.records.wire import CallTiming, Json, LlmCall, LlmResponse, ServerFacts, Usage
+from heron_otel.records.wire import Json, LlmCall, LlmResponse, ServerFacts, Usage
 from heron_otel.telemetry import semconv
+from heron_otel.telemetry.call_timing import add_timing
 from heron_otel.telemetry.hop_spans import add_folded, hop_span, late_hop_span
 from heron_otel.telemetry.ids import (
     SpanRole,
@@ -92,7 +93,7 @@ class CallSpans:
         self._add_request(attributes, call)
         self._add_response(attributes, call)
         _add_network(attributes, call.exchange)
-        _add_timing(attributes, call)
+        add_timing(attributes, call)
         if call.server is not None:
             _add_server(attributes, call.server)
         _add_capture(attributes, call)
@@ -429,41 +430,6 @@ def split_host(host: str) -> tuple[str | None, int | None]:
     if len(port) <= 5 and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
         return name, int(port)
     return name, None
-
-
-def _add_timing(attributes: AttributeMap, call: LlmCall) -> None:
-    timing, started = call.timing, call.timing.started_at_ns
-    if (
-        timing.first_byte_at_ns is not None
-        and timing.first_byte_at_ns >= timing.request_ended_at_ns
-    ):
-        waited = timing.first_byte_at_ns - timing.request_ended_at_ns
-        attributes[semconv.HERON_TIME_TO_FIRST_BYTE] = waited / 1e9
-    if timing.first_token_at_ns is None or timing.first_token_at_ns < started:
-        return
-    attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = (timing.first_token_at_ns - started) / 1e9
-    if timing.last_token_at_ns is None or timing.last_token_at_ns < timing.first_token_at_ns:
-        return
-    attributes[semconv.HERON_TIME_TO_LAST_TOKEN] = (timing.last_token_at_ns - started) / 1e9
-    _add_pace(attributes, call, timing, timing.last_token_at_ns - timing.first_token_at_ns)
-
-
-def _add_pace(
-    attributes: AttributeMap, call: LlmCall, timing: CallTiming, streamed_ns: int
-) -> None:
-    """Add (last - first token) / (n - 1), n being chunks, and n being tokens."""
-    chunks = len(timing.chunk_times_ns)
-    if chunks:
-        attributes[semconv.HERON_OUTPUT_CHUNKS] = chunks
-    if chunks > 1:
-        attributes[semconv.HERON_TIME_PER_OUTPUT_CHUNK] = streamed_ns / (chunks - 1) / 1e9
-    usage = None if call.response is None else call.response.usage
-    if usage is None or usage.estimated or usage.output_tokens is None:
-        return
-    if usage.output_tokens > 1:
-        attributes[semconv.HERON_TIME_PER_OUTPUT_TOKEN] = (
-            streamed_ns / (usage.output_tokens - 1) / 1e9
-        )
 
 
 def _add_server(attributes: AttributeMap, facts: ServerFacts) -> None:
