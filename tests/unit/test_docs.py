@@ -33,6 +33,7 @@ BLOCKS = [
     for path in DOCUMENTS
     for index, found in enumerate(BLOCK.finditer(path.read_text()))
 ]
+TEST = re.compile(r"`(?P<file>[\w/]*test_\w+\.py)?(?:::(?P<name>test_\w+))?`")
 FOLDERS = {
     "receivers": ROOT / "receivers",
     "exporters": ROOT / "exporters",
@@ -44,6 +45,12 @@ PLACEHOLDER = {
     "receivers": "receivers: {pcap/placeholder: {interface: lo}}\n",
     "exporters": "exporters: {debug/placeholder: {}}\n",
 }
+
+
+def named_tests(path: Path) -> list[tuple[str | None, str | None]]:
+    """Return file and name of every test that a document names, each may be absent."""
+    found = (mark.group("file", "name") for mark in TEST.finditer(path.read_text()))
+    return [(file, name) for file, name in found if file or name]
 
 
 def load(text: str) -> Config:
@@ -113,3 +120,14 @@ def test_every_command_is_described() -> None:
     headings = " ".join(line for line in text.splitlines() if line.startswith("## "))
     for command in COMMANDS:
         assert re.search(rf"\b{command}\b", headings), command
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    sorted({named for path in DOCUMENTS for named in named_tests(path)}, key=str),
+)
+def test_test_that_a_document_names_exists(file: str | None, name: str | None) -> None:
+    places = [*(ROOT / "tests").rglob("test_*.py")]
+    if file is not None:
+        places = [path for path in places if path.as_posix().endswith(f"/{file}")]
+    assert any(name is None or f"def {name}(" in path.read_text() for path in places)
