@@ -54,34 +54,52 @@ _INTERRUPTED = re.compile(
 )
 _TIMED_OUT = re.compile(r"(?:exec_command |Error: )?command timed out after \d", re.IGNORECASE)
 
+# Words at the start of a result that failed, in lower case; the first class with one counts.
 _CLASSES: Final = (
-    (re.compile(r"\btimed? ?out\b|deadline exceeded|ETIMEDOUT", re.IGNORECASE), ToolError.TIMEOUT),
     (
-        re.compile(
-            r"permission (?:to use .{1,80} has been )?denied|EACCES|EPERM|access (?:is )?denied"
-            r"|operation not permitted|not allowed|forbidden",
-            re.IGNORECASE,
+        ("timeout", "timed out", "time out", "timedout", "deadline exceeded"),
+        ToolError.TIMEOUT,
+    ),
+    (
+        (
+            "permission denied",
+            "access denied",
+            "access is denied",
+            "operation not permitted",
+            "not allowed",
+            "forbidden",
+            "eacces",
+            "eperm",
         ),
         ToolError.PERMISSION,
     ),
     (
-        re.compile(
-            r"InputValidationError|invalid (?:tool )?(?:arguments?|parameters?|input)\b"
-            r"|(?:missing|required) (?:required )?(?:parameter|argument|property)"
-            r"|failed to parse (?:function )?arguments|did not match schema",
-            re.IGNORECASE,
+        (
+            "inputvalidationerror",
+            *(f"invalid {what}" for what in ("argument", "parameter", "input")),
+            *(f"invalid tool {what}" for what in ("argument", "parameter", "input")),
+            *(f"missing {what}" for what in ("argument", "parameter", "property")),
+            *(f"required {what}" for what in ("argument", "parameter", "property")),
+            "failed to parse arguments",
+            "failed to parse function arguments",
+            "did not match schema",
         ),
         ToolError.ARGUMENTS,
     ),
     (
-        re.compile(
-            r"\bnot found\b|no such (?:file|tool|table|command)|does not exist|doesn't exist"
-            r"|ENOENT|unknown tool|unsupported call",
-            re.IGNORECASE,
+        (
+            "not found",
+            *(f"no such {what}" for what in ("file", "tool", "table", "command")),
+            "does not exist",
+            "doesn't exist",
+            "enoent",
+            "unknown tool",
+            "unsupported call",
         ),
         ToolError.NOT_FOUND,
     ),
 )
+_DENIED: Final = ("permission to use ", " has been denied")  # with the tool between them
 # Of the shell: POSIX 2.8.2 (126, 127), timeout(1) (124), 128 + SIGINT.
 _EXIT_CLASSES: Final = {
     124: ToolError.TIMEOUT,
@@ -118,7 +136,8 @@ def outcome_of(result: Json, is_error: bool | None) -> ToolOutcome:
         if text.startswith(_HEADER_STARTS):
             header = text[:_HEAD_CHARS].partition("\nOutput:")[0]
             exit_code = _integer(_HEADER_EXIT.search(header))
-            reported_s = _number(_HEADER_WALL.search(header))
+            if "Wall time:" in header:
+                reported_s = _number(_HEADER_WALL.search(header))
         elif text.startswith(_TRAILER_STARTS):
             exit_code = _integer(_last(_TRAILER_EXIT, text[-_TAIL_CHARS:]))
         elif text.startswith(_JSON_STARTS):
@@ -188,9 +207,13 @@ def _sentence(text: str) -> ToolError | None:
 def _class(head: str, exit_code: int | None) -> ToolError:
     if exit_code in _EXIT_CLASSES:
         return _EXIT_CLASSES[exit_code]
-    for pattern, error in _CLASSES:
-        if pattern.search(head):
-            return error
+    text = head.lower()
+    if all(words in text for words in _DENIED):
+        return ToolError.PERMISSION
+    for words, error in _CLASSES:
+        for word in words:
+            if word in text:
+                return error
     return ToolError.EXIT_CODE if exit_code else ToolError.OTHER
 
 
