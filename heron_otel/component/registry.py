@@ -31,6 +31,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "processors": {
         "spans": "heron_otel.pipeline.processors:SPANS",
         "turns": "heron_otel.pipeline.processors:TURNS",
+        "agents": "heron_otel.pipeline.processors:AGENTS",
     },
     "exporters": {
         "clickhouse": "heron_otel.exporters.clickhouse.factory:FACTORY",

@@ -55,6 +55,7 @@ NAMES = {
         "tool_run_id", "trace_id", "parent_span_id", "session_id", "started_at", "duration_s",
         "service", "source", "agent", "tool", "type", "tool_call_id", "outcome", "error_type",
         "arguments_bytes", "result_bytes", "arguments", "result",
+        "exit_code", "reported_s", "retry", "retry_of",
     },
     "sessions": {
         "session_id", "started_at", "ended_at", "agents", "services", "models", "turns",
@@ -276,7 +277,7 @@ def test_summary_is_a_tree_that_fits_100_columns(filled: Path) -> None:
         "turn 1 complete  6.0 s  list the files",
         "call claude-sonnet-4-20260101  100 in 10 out  first 250 ms  2.0 s  tool_call",
         "tool Bash  at most 1.0 s  ok",
-        "tool Read  at most 1.0 s  error",
+        "tool Read  at most 1.0 s  tool_error",
         "call claude-opus  100 in 10 out  first 250 ms  2.0 s  error overloaded_error (529)",
         "in_progress",
         "calls outside any turn",
