@@ -174,7 +174,7 @@ def batch_bytes(batch: TelemetryBatch) -> int:
     """Return about how many bytes ``batch`` takes on the wire."""
     spans = sum([estimated_bytes(span) for span in batch.spans])
     turns = sum([estimated_bytes(span) for span in batch.open_turns])
-    return spans + turns + _ROW_BYTES * len(batch.exchanges)
+    return spans + turns + _ROW_BYTES * (len(batch.exchanges) + len(batch.unrecognised))
 
 
 def merged(items: Sequence[QueueItem]) -> TelemetryBatch:
@@ -185,4 +185,5 @@ def merged(items: Sequence[QueueItem]) -> TelemetryBatch:
         spans=tuple([span for item in items for span in item.batch.spans]),
         exchanges=tuple([row for item in items for row in item.batch.exchanges]),
         open_turns=tuple([span for item in items for span in item.batch.open_turns]),
+        unrecognised=tuple([row for item in items for row in item.batch.unrecognised]),
     )

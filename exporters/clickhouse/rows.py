@@ -24,7 +24,17 @@ from heron_otel.records.telemetry import (
     StatusCode,
     TelemetryBatch,
 )
-from heron_otel.store.schema import CALLS, EXCHANGES, MESSAGES, TOOLS, TRACES, TURNS, Table
+from heron_otel.records.wire import UnrecognisedCalls
+from heron_otel.store.schema import (
+    CALLS,
+    EXCHANGES,
+    MESSAGES,
+    TOOLS,
+    TRACES,
+    TURNS,
+    UNRECOGNISED,
+    Table,
+)
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import content_attributes
 
@@ -74,7 +84,7 @@ class RowSet:
 
     def tables(self) -> Iterator[tuple[Table, list[Row]]]:
         """Yield each table that has rows."""
-        for table in (MESSAGES, EXCHANGES, TOOLS, CALLS, TURNS, TRACES):
+        for table in (MESSAGES, EXCHANGES, UNRECOGNISED, TOOLS, CALLS, TURNS, TRACES):
             rows = self.rows.get(table.name)
             if rows:
                 yield table, rows
@@ -123,6 +133,8 @@ def make_rows(
         _add_typed(made, span, messages, provisional=True)
     for exchange in batch.exchanges:
         made.add(EXCHANGES, _exchange_row(exchange))
+    for unrecognised in batch.unrecognised:
+        made.add(UNRECOGNISED, _unrecognised_row(unrecognised))
     return made, ([] if messages is None else messages.sent)
 
 
@@ -380,6 +392,39 @@ def _exchange_row(row: HttpRow) -> Row:
         _text(row.server_address),
         _bounded(row.server_port, _UINT16) or 0,
         _text(row.end),
+    )
+
+
+def _unrecognised_row(row: UnrecognisedCalls) -> Row:
+    samples = [
+        {
+            "started_at_ns": each.started_at_ns,
+            "duration_s": each.duration_ns / 1e9,
+            "http_status": each.status_code,
+            "request_type": each.request_type,
+            "response_type": each.response_type,
+            "request_bytes": each.request_bytes,
+            "response_bytes": each.response_bytes,
+            "events": each.events,
+            "members": each.members,
+        }
+        for each in row.samples
+    ]
+    return (
+        row.key,
+        row.source,
+        _text(row.host),
+        _text(row.method),
+        _text(row.path),
+        _moment(row.first_at_ns),
+        _moment(row.last_at_ns),
+        row.count,
+        row.errors,
+        min(row.request_bytes, _UINT64),
+        min(row.response_bytes, _UINT64),
+        [_text(each) for each in row.signs],
+        [_text(each) for each in row.models],
+        _text(json.dumps(samples, ensure_ascii=False, separators=(",", ":"))),
     )
 
 

@@ -55,13 +55,33 @@ LISTING = Listing(
     ),
 )
 
+UNRECOGNISED = Listing(
+    noun="unrecognised calls",
+    fetch=StoreQueries.unrecognised,
+    columns=(
+        ListColumn(title="LAST (UTC)", text=lambda row: moment(row["last_at"])[5:]),
+        ListColumn(title="CALLS", text=lambda row: compact(row["count"]), right=True),
+        ListColumn(title="ERRORS", text=lambda row: compact(row["errors"]), right=True),
+        ListColumn(title="HOST", text=lambda row: word(row["host"])),
+        ListColumn(title="PATH", text=lambda row: word(row["path"]), flexible=True),
+        ListColumn(title="MODELS", text=lambda row: word(_words(row["models"]))),
+        ListColumn(title="SIGNS", text=lambda row: word(_words(row["signs"])), flexible=True),
+    ),
+)
+
+
+def _words(value: Json) -> str:
+    return ", ".join(str(each) for each in value) if isinstance(value, list) else ""
+
+
 EPILOG = """\
 IN and OUT are tokens, FIRST is the time to the first token.
 
 examples:
   heron-otel calls --model gpt-5 --errors
   heron-otel calls --format json --limit 1000 | jq .duration_s
-  heron-otel calls 2c24910c                one call with all its messages"""
+  heron-otel calls 2c24910c                one call with all its messages
+  heron-otel calls --unrecognised          what looks like LLM calls and has no known API"""
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -77,6 +97,12 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="show this call and its messages")
     parser.add_argument("--messages", metavar="ID", help="the same as ID alone")
+    parser.add_argument(
+        "--unrecognised",
+        action="store_true",
+        help="list LLM-like calls that no wire API takes, by host and path; takes --since, "
+        "--until and --limit",
+    )
     parser.set_defaults(run=run)
 
 
@@ -85,7 +111,19 @@ def run(namespace: argparse.Namespace) -> int:
     call_id = namespace.messages if namespace.id is None else namespace.id
     if namespace.messages not in (None, call_id):
         raise UsageError("calls takes one ID, not another one in --messages")
+    if namespace.unrecognised:
+        _check_unrecognised(namespace, call_id)
+        return run_list(namespace, UNRECOGNISED)
     return run_list(namespace, LISTING) if call_id is None else _show(namespace, call_id)
+
+
+def _check_unrecognised(namespace: argparse.Namespace, call_id: str | None) -> None:
+    """Raise UsageError for options that calls without a known API have nothing for."""
+    names = ("session", "turn", "model", "agent", "status", "errors")
+    given = [f"--{name}" for name in names if getattr(namespace, name)]
+    given += [] if call_id is None else ["ID"]
+    if given:
+        raise UsageError(f"--unrecognised takes --since, --until and --limit, not {given[0]}")
 
 
 def _show(namespace: argparse.Namespace, call_id: str) -> int:

@@ -14,7 +14,7 @@ import msgspec
 from heron_otel.cli import host
 from heron_otel.cli.host import Check, Level
 from heron_otel.cli.terminal import console, plain, write_utf8
-from heron_otel.errors import StoreError
+from heron_otel.errors import HeronError, StoreError
 
 if TYPE_CHECKING:
     from heron_otel.cli.subparsers import Subparsers
@@ -79,6 +79,37 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
         except StoreError as error:
             found, level, advice = str(error), Level.FAIL, "choose another one with --data-dir"
     yield Check(area="store", name="store", level=level, found=found, advice=advice)
+    if level is Level.OK and (endpoint is not None or directory.has_data()):
+        yield _unrecognised(folder)
+
+
+def _unrecognised(folder: Path) -> Check:
+    """Return whether the store knows of LLM-like calls that no wire API takes."""
+    from heron_otel.store.client import connect
+    from heron_otel.store.launch import ensure_store
+    from heron_otel.store.queries import Filters, StoreQueries
+
+    area, name = "traffic", "LLM-like calls without a known API"
+    try:
+        client = connect(ensure_store(folder))
+        try:
+            rows = StoreQueries(client).unrecognised(Filters(limit=1000))
+        finally:
+            client.close()
+    except HeronError as error:
+        return Check(area=area, name=name, level=Level.WARN, found=f"not known: {error}")
+    if not rows:
+        return Check(area=area, name=name, level=Level.OK, found="none")
+    newest = rows[-1]
+    calls = sum(count for row in rows if isinstance(count := row["count"], int))
+    return Check(
+        area=area,
+        name=name,
+        level=Level.WARN,
+        found=f"{calls} of {len(rows)} hosts and paths, the last one "
+        f"{newest['host']}{newest['path']}",
+        advice="heron-otel calls --unrecognised lists them",
+    )
 
 
 def _print_table(checks: list[Check]) -> None:

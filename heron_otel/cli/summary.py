@@ -37,6 +37,7 @@ class _Summary:
     turns: list[Record]
     steps: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
     singles: list[Record] = field(default_factory=list)  # calls outside any turn
+    unrecognised: list[Record] = field(default_factory=list)  # by host and path
 
 
 def print_summary(
@@ -78,6 +79,9 @@ def collect_summary(queries: StoreQueries, since_ns: int | None, until_ns: int |
     summary.singles = queries.calls_outside_turns(
         Filters(since_ns=since_ns, until_ns=until_ns, limit=_STEPS)
     )
+    summary.unrecognised = queries.unrecognised(
+        Filters(since_ns=since_ns, until_ns=until_ns, limit=_STEPS)
+    )
     traces = known | {str(call["trace_id"]) for call in summary.singles}
     for hop in queries.hops(sorted(traces)):
         summary.steps[str(hop["parent_span_id"])].append({**hop, "step": "hop"})
@@ -105,6 +109,10 @@ def summary_tree(summary: _Summary) -> Tree:
             _add_steps(branch.add(_call_line(call)), summary.steps, str(call["call_id"]))
     if not summary.turns and not summary.singles:
         tree.add(Text("no LLM call was found"))
+    if summary.unrecognised:
+        branch = tree.add(Text("LLM-like calls without a known API", "bold"))
+        for row in summary.unrecognised:
+            branch.add(_unrecognised_line(row))
     return tree
 
 
@@ -176,6 +184,17 @@ def _call_line(call: Record) -> Text:
     return line
 
 
+def _unrecognised_line(row: Record) -> Text:
+    line = Text(f"{compact(row['count'])} to ")
+    line.append(plain(f"{row['host']}{row['path']}"), "yellow")
+    if row["errors"]:
+        line.append(f"  {_counted(_integer(row['errors']), 'error')}", "red")
+    signs = row["signs"]
+    if isinstance(signs, list):
+        line.append(f"  {plain(', '.join(str(sign) for sign in signs))}", "dim")
+    return line
+
+
 def _hop_line(hop: Record) -> Text:
     line = Text("hop ", "dim")
     line.append(cut(str(hop["response_model"] or hop["request_model"] or "?"), _MODEL_CHARS))
@@ -227,6 +246,8 @@ def _commands(data_dir: Path, summary: _Summary) -> Iterable[tuple[str, str]]:
     if calls:
         newest = short(max(calls, key=lambda call: str(call["started_at"]))["call_id"])
         yield f"{program} calls {newest}{option}", "one call with its messages"
+    if summary.unrecognised:
+        yield f"{program} calls --unrecognised{option}", "calls without a known API"
 
 
 def _program() -> str:

@@ -15,7 +15,7 @@ from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
 from heron_otel.records.agents import AgentRecord
 from heron_otel.records.http import HttpRecord
-from heron_otel.records.turns import TurnRecord
+from heron_otel.records.turns import AnalysisRecord, TurnRecord
 from heron_otel.records.wire import FoldedRecord, LlmCall, LlmRecord
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.tracker import TurnTracker
@@ -56,7 +56,7 @@ class Analysis:
         self._intake = Chained(Chained(wire, light), folding)
         self._chain = Chained(agents, turns)
 
-    def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[TurnRecord]:
+    def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[AnalysisRecord]:
         """Yield what ``records`` complete, then what times out until ``now_ns``."""
         self._lane.handed_over()
         for record in records:
@@ -67,6 +67,7 @@ class Analysis:
             yield from self._pass_on(self._intake.advance(record.emitted_at_ns))
             yield from self._pass_on(self._intake.feed(record))
         yield from self._pass_on(self._intake.advance(now_ns))
+        yield from self._wire.unrecognised(now_ns)
 
     def drain(self) -> Iterator[TurnRecord]:
         """Yield what other sources made ready."""
@@ -75,9 +76,10 @@ class Analysis:
             yield from self._pass_on(ready)
             yield from self._end()
 
-    def finish(self) -> Iterator[TurnRecord]:
+    def finish(self) -> Iterator[AnalysisRecord]:
         """Yield what is left at the end of input and does not wait for other sources."""
         yield from self._pass_on(self._intake.finish())
+        yield from self._wire.unrecognised(None)
         yield from self._end()
 
     def counters(self) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Guarded
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.telemetry import TelemetryBatch
-from heron_otel.records.turns import TurnRecord
+from heron_otel.records.turns import AnalysisRecord
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.telemetry.spans import Spans
 from heron_otel.turns.limits import TurnLimits
@@ -118,7 +118,8 @@ class Hub:
 
     @property
     def span_times(self) -> tuple[int, int] | None:
-        """Return the earliest and the latest start of all spans so far; None: no spans."""
+        """Return the earliest and the latest start of all spans so far, and of what no wire API
+        took; None: nothing."""
         return (self._first_span_ns, self._last_span_ns) if self._first_span_ns else None
 
     def counters(self) -> Mapping[str, int]:
@@ -196,14 +197,15 @@ class Hub:
             self._analyses[group, source] = analysis
         return analysis
 
-    def _deliver(self, records: list[TurnRecord], branches: list[_Branch]) -> None:
+    def _deliver(self, records: list[AnalysisRecord], branches: list[_Branch]) -> None:
         for branch in branches:
             batches = [batch for record in records for batch in branch.spans.feed(record)]
             if not batches:
                 continue
             batch = joined(batches)
-            for span in batch.spans:
-                start = span.start_time_unix_nano
+            starts = [span.start_time_unix_nano for span in batch.spans]
+            starts += [row.first_at_ns for row in batch.unrecognised]
+            for start in starts:
                 self._last_span_ns = max(self._last_span_ns, start)
                 self._first_span_ns = min(self._first_span_ns or start, start)
             branch.route.deliver(batch)
@@ -221,6 +223,7 @@ def joined(batches: Sequence[TelemetryBatch]) -> TelemetryBatch:
         spans=tuple(span for batch in batches for span in batch.spans),
         exchanges=tuple(row for batch in batches for row in batch.exchanges),
         open_turns=tuple(span for batch in batches for span in batch.open_turns),
+        unrecognised=tuple(row for batch in batches for row in batch.unrecognised),
     )
 
 
@@ -235,5 +238,5 @@ class _HandOver:
 @dataclass(frozen=True, slots=True)
 class _Branch:
     route: Route
-    spans: Guarded[TurnRecord, TelemetryBatch]
+    spans: Guarded[AnalysisRecord, TelemetryBatch]
     stage: Spans

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from heron_otel.records.wire import Message
+from heron_otel.records.wire import Message, UnrecognisedCalls
 
 AttributeValue = str | bool | int | float | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 Attributes = Mapping[str, AttributeValue]
@@ -105,3 +105,4 @@ class TelemetryBatch(msgspec.Struct, frozen=True, kw_only=True):
     spans: tuple[Span, ...] = ()
     exchanges: tuple[HttpRow, ...] = ()
     open_turns: tuple[Span, ...] = ()  # provisional root spans; only the store takes them
+    unrecognised: tuple[UnrecognisedCalls, ...] = ()  # only the store takes them

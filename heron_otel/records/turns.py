@@ -8,7 +8,7 @@ import enum
 import msgspec
 
 from heron_otel.records.agents import AgentCall, ToolResult
-from heron_otel.records.wire import ToolCall, Usage
+from heron_otel.records.wire import ToolCall, UnrecognisedCalls, Usage
 
 
 class TurnStatus(enum.StrEnum):
@@ -107,3 +107,5 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TurnRecord = PlacedCall | ToolRun | SubagentRun | AgentTurn | TurnProgress
+AnalysisRecord = TurnRecord | UnrecognisedCalls
+"""What the stages before ``telemetry/`` yield together."""

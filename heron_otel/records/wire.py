@@ -217,5 +217,41 @@ class LlmCallWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
     emitted_at_ns: int
 
 
+class UnrecognisedSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange that looks like an LLM call and has no known API: sizes and names only."""
+
+    started_at_ns: int
+    duration_ns: int  # until the last byte seen
+    status_code: int | None
+    request_type: str | None  # media type
+    response_type: str | None
+    request_bytes: int  # decoded content
+    response_bytes: int
+    events: int  # of a streamed answer
+    members: tuple[str, ...] = ()  # names of the top-level members of the JSON request
+
+
+class UnrecognisedCalls(msgspec.Struct, frozen=True, kw_only=True):
+    """LLM-like exchanges of one host and path that no wire API takes.
+
+    A later row with the same key replaces this one: its counts hold those before.
+    """
+
+    key: str  # 32 hex
+    source: str
+    host: str
+    method: str
+    path: str  # ids in it are ``{id}``
+    first_at_ns: int
+    last_at_ns: int  # start of the last exchange
+    count: int = 0
+    errors: int = 0  # without an answer, or status 400 and above
+    request_bytes: int = 0  # decoded content, all exchanges together
+    response_bytes: int = 0
+    signs: tuple[str, ...] = ()  # why they look like LLM calls
+    models: tuple[str, ...] = ()  # that requests name
+    samples: tuple[UnrecognisedSample, ...] = ()  # of the first exchanges
+
+
 LlmRecord = LlmCallStarted | LlmCall
 FoldedRecord = LlmCallStarted | LlmCall | LlmCallWithdrawn

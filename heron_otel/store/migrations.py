@@ -22,7 +22,7 @@ from heron_otel.store.ddl import (
     create_view,
     ttl_mark,
 )
-from heron_otel.store.schema import TABLES, TOOL_OUTCOME, TOOLS, VIEWS
+from heron_otel.store.schema import TABLES, TOOL_OUTCOME, TOOLS, UNRECOGNISED, VIEWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,11 @@ MIGRATIONS = (
         number=2,
         name="outcome of tool runs",
         statements=lambda options: add_columns(TOOLS, TOOL_OUTCOME, options),
+    ),
+    Migration(
+        number=3,
+        name="LLM-like calls without a known API",
+        statements=lambda options: create_table(UNRECOGNISED, options),
     ),
 )
 NEWEST = MIGRATIONS[-1].number

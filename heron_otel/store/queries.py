@@ -167,6 +167,22 @@ _SESSION_FIELDS: tuple[tuple[str, str], ...] = (
     *((name, f"sum({column})") for name, column in _TOKENS),
 )
 
+_UNRECOGNISED_FIELDS: tuple[tuple[str, str], ...] = (
+    ("host", "Host"),
+    ("method", "Method"),
+    ("path", "Path"),
+    ("sources", "arraySort(groupUniqArray(Source))"),
+    ("first_at", _time("min(FirstAt)")),
+    ("last_at", _time("max(LastAt)")),
+    ("count", "sum(heron_unrecognised.Count)"),
+    ("errors", "sum(heron_unrecognised.Errors)"),
+    ("request_bytes", "sum(heron_unrecognised.RequestBytes)"),
+    ("response_bytes", "sum(heron_unrecognised.ResponseBytes)"),
+    ("signs", "arraySort(arrayDistinct(arrayFlatten(groupArray(Signs))))"),
+    ("models", "arraySort(arrayDistinct(arrayFlatten(groupArray(Models))))"),
+    ("samples", "argMax(Samples, FirstAt)"),
+)
+
 
 class StoreQueries:
     """Reads from one store. Every method raises StoreError when the store cannot answer."""
@@ -238,6 +254,27 @@ class StoreQueries:
         where = _Where(filters, trace="TraceId", moment="StartedAt")
         where.add("TraceId NOT IN (SELECT TurnId FROM heron_turns)")
         return self._newest(_CALL_FIELDS, "heron_calls", where, filters, "CallId")
+
+    def unrecognised(self, filters: Filters) -> list[Record]:
+        """Return hosts and paths of LLM-like calls without a known API, the last seen last.
+
+        ``samples`` is parsed. Of ``filters`` only the times and the limit count.
+        """
+        conditions = {"since": "LastAt >= {}", "until": "FirstAt < {}"}
+        given = {"since": filters.since_ns, "until": filters.until_ns}
+        values = {name: value for name, value in given.items() if value is not None}
+        where = " AND ".join(
+            conditions[name].format(f"fromUnixTimestamp64Nano({{{name}:Int64}})") for name in values
+        )
+        sql = (
+            f"SELECT {_fields(_UNRECOGNISED_FIELDS)} FROM heron_unrecognised FINAL "
+            f"{f'WHERE {where}' if where else ''} GROUP BY Host, Method, Path "
+            "ORDER BY max(heron_unrecognised.LastAt) DESC, host, method, path LIMIT {limit:UInt32}"
+        )
+        rows = self.rows(sql, {**values, "limit": filters.limit})
+        for row in rows:
+            row["samples"] = msgspec.json.decode(str(row["samples"]))
+        return rows[::-1]
 
     def subagents(self, trace_ids: Sequence[str]) -> list[Record]:
         """Return the sub-agent runs of some turns: span_id, parent_span_id, trace_id, name."""

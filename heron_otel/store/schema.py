@@ -277,6 +277,28 @@ EXCHANGES = Table(
     shard_by="cityHash64(TraceId)",
 )
 
+UNRECOGNISED = Table(  # since migration 3
+    name="heron_unrecognised",
+    columns=(
+        *_texts("Key"),
+        *_words("Source", "Host", "Method", "Path"),
+        Column("FirstAt", _MOMENT, "Delta(8), ZSTD(1)"),
+        Column("LastAt", _MOMENT, "Delta(8), ZSTD(1)"),
+        *(
+            Column(name, "UInt64", "T64, ZSTD(1)")
+            for name in ("Count", "Errors", "RequestBytes", "ResponseBytes")
+        ),
+        Column("Signs", f"Array({_WORD})"),
+        Column("Models", f"Array({_WORD})"),
+        Column("Samples", "String"),  # JSON array, sizes and names
+    ),
+    order_by="(FirstAt, Key)",
+    partition_by="toYYYYMM(FirstAt)",
+    moment="FirstAt",
+    version="Count",
+    shard_by="cityHash64(Key)",
+)
+
 TRACE_ID_TS = Table(
     name="otel_traces_trace_id_ts",
     columns=(
@@ -291,7 +313,7 @@ TRACE_ID_TS = Table(
     shard_by="cityHash64(TraceId)",
 )
 
-TABLES = (TRACES, TRACE_ID_TS, CALLS, TURNS, TOOLS, MESSAGES, EXCHANGES)
+TABLES = (TRACES, TRACE_ID_TS, CALLS, TURNS, TOOLS, MESSAGES, EXCHANGES, UNRECOGNISED)
 
 VIEWS = (
     View(

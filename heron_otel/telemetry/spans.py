@@ -6,15 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
+import msgspec
+
 from heron_otel.records.telemetry import TelemetryBatch
 from heron_otel.records.turns import (
     AgentTurn,
+    AnalysisRecord,
     PlacedCall,
     SubagentRun,
     ToolRun,
     TurnProgress,
-    TurnRecord,
 )
+from heron_otel.records.wire import UnrecognisedCalls
 from heron_otel.telemetry.call_spans import CallSpans
 from heron_otel.telemetry.redact import Redactor
 from heron_otel.telemetry.resource import Services
@@ -36,7 +39,7 @@ class Spans:
         self._turns = TurnSpans(config, self._redactor, self._services)
         self._spans = 0
 
-    def feed(self, record: TurnRecord) -> Iterable[TelemetryBatch]:
+    def feed(self, record: AnalysisRecord) -> Iterable[TelemetryBatch]:
         """Return the batch that ``record`` becomes, in a list of one."""
         match record:
             case PlacedCall():
@@ -57,10 +60,24 @@ class Spans:
                 batch = TelemetryBatch(spans=(self._turns.turn(record),))
             case TurnProgress():
                 batch = TelemetryBatch(open_turns=(self._turns.turn(record.turn),))
+            case UnrecognisedCalls():
+                batch = TelemetryBatch(unrecognised=(self._unrecognised(record),))
             case _:
                 assert_never(record)
         self._spans += len(batch.spans)
         return [batch]
+
+    def _unrecognised(self, record: UnrecognisedCalls) -> UnrecognisedCalls:
+        """Return the record with secrets in its path and names masked, whatever the policy."""
+        return msgspec.structs.replace(
+            record,
+            path=self._redactor.text(record.path),
+            models=self._redactor.fields(record.models),
+            samples=tuple(
+                msgspec.structs.replace(each, members=self._redactor.fields(each.members))
+                for each in record.samples
+            ),
+        )
 
     def advance(self, now_ns: int) -> Iterable[TelemetryBatch]:
         """Return nothing: no span waits for time."""

@@ -28,6 +28,7 @@ from heron_otel.records.wire import (
     LlmRecord,
     LlmRequest,
     LlmResponse,
+    UnrecognisedCalls,
 )
 from heron_otel.wire.api import Answer, ResponseFold, WireApi
 from heron_otel.wire.cut_body import cut_value, joined_lines, tail_members, with_members
@@ -36,12 +37,14 @@ from heron_otel.wire.errors import ERROR_FIELD, error_of_end, error_of_status
 from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode, decode_lines
+from heron_otel.wire.llm_like import Sign, is_llm_like, request_signs, response_signs
 from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
 from heron_otel.wire.operations import OperationFold
 from heron_otel.wire.providers import Providers, provider_of_path, provider_of_response
 from heron_otel.wire.reads import Reads
 from heron_otel.wire.server_facts import server_facts
 from heron_otel.wire.timing import timing_of
+from heron_otel.wire.unrecognised import Unrecognised
 
 MAX_OPEN_CALLS = 4096
 """Default bound of announced calls whose parsed request is kept until their end."""
@@ -68,7 +71,9 @@ class WireCounters:
     recognised: dict[str, int] = field(default_factory=dict)
     """Operations that are known and not parsed, by ``api/operation``."""
     llm_like: int = 0
-    """Requests with members of an LLM request that no API claims."""
+    """Exchanges with the signs of an LLM call that no API takes."""
+    llm_like_overflows: int = 0
+    """Of these, those counted without host and path, because the table was full."""
     other: int = 0
     malformed_requests: int = 0
     malformed_responses: int = 0
@@ -116,6 +121,7 @@ class WireCalls:
         self._open: dict[tuple[int, int], _Asked] = {}
         self._max_open_calls = max_open_calls
         self._reads = Reads()
+        self._unrecognised = Unrecognised(source)
         self.memory = Memory(memory_bytes)
         self._counters = WireCounters()
 
@@ -125,6 +131,7 @@ class WireCalls:
         memory = self.memory
         self._counters.memory_evicted = memory.messages.evictions + memory.parts.evictions
         self._counters.histories_cut = memory.histories_cut
+        self._counters.llm_like_overflows = self._unrecognised.overflows
         return self._counters
 
     def feed(self, record: HttpRecord) -> Iterable[LlmRecord]:
@@ -143,9 +150,13 @@ class WireCalls:
         self._open.clear()
         return ()
 
+    def unrecognised(self, now_ns: int | None) -> Iterable[UnrecognisedCalls]:
+        """Return what is due of the LLM-like exchanges that no API takes; None: all of it."""
+        return self._unrecognised.due(now_ns)
+
     def _announced(self, record: HttpExchangeStarted) -> Iterable[LlmRecord]:
         asked = self._ask(record, record.request)
-        if asked is None or asked.read is not None:
+        if isinstance(asked, Detection) or asked.read is not None:
             return ()
         if len(self._open) >= self._max_open_calls:
             del self._open[next(iter(self._open))]
@@ -177,9 +188,11 @@ class WireCalls:
             return None
         asked = self._open.pop((exchange.flow_id, exchange.index), None) if self._open else None
         if asked is None:
-            asked = self._ask(exchange, request)
-            if asked is None:
+            found = self._ask(exchange, request)
+            if isinstance(found, Detection):
+                self._pass_by(exchange, request, found)
                 return None
+            asked = found
         if asked.read is not None:
             return self._finished_read(exchange, request, asked, asked.read)
         self._counters.calls += 1
@@ -200,12 +213,12 @@ class WireCalls:
         self._counters.calls += 1
         return call
 
-    def _ask(self, record: HttpRecord, request: HttpRequest) -> _Asked | None:
+    def _ask(self, record: HttpRecord, request: HttpRequest) -> _Asked | Detection:
+        """Return what is asked, or what was found when no API takes the request."""
         found = detect(request)
         api = found.api
         if api is None:
-            self._count(found)
-            return None
+            return found
         members = found.members
         if members is None:
             self._counters.malformed_requests += 1
@@ -222,14 +235,24 @@ class WireCalls:
             asked.is_certain = found.is_certain or provider is not None
         return asked
 
-    def _count(self, found: Detection) -> None:
-        match found.verdict:
-            case Verdict.RECOGNISED:
-                name = f"{found.wire_api or 'any'}/{found.operation}"
-                self._counters.recognised[name] = self._counters.recognised.get(name, 0) + 1
-            case Verdict.LLM_LIKE:
+    def _pass_by(self, exchange: HttpExchange, request: HttpRequest, found: Detection) -> None:
+        """Count an exchange that no API takes."""
+        signs: list[Sign] = []
+        if request.method == "POST":
+            signs = request_signs(found.path, found.members)
+            if exchange.response is not None:
+                signs += response_signs(exchange.response)
+        if found.verdict is Verdict.RECOGNISED:
+            name = f"{found.wire_api or 'any'}/{found.operation}"
+            self._counters.recognised[name] = self._counters.recognised.get(name, 0) + 1
+            signs.append(Sign(f"operation {name}", 1, is_body=False))
+        is_like = is_llm_like(signs)
+        if is_like:
+            self._unrecognised.add(exchange, request, found.path, found.members, signs)
+        if found.verdict is not Verdict.RECOGNISED:
+            if is_like:
                 self._counters.llm_like += 1
-            case _:
+            else:
                 self._counters.other += 1
 
     def _call(

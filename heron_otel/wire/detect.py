@@ -25,8 +25,6 @@ _CUT = int(
 )
 _SUFFIXES = tuple((suffix, api) for api in WIRE_APIS for suffix in api.path_suffixes)
 _ANTHROPIC = next(api for api in WIRE_APIS if api.name == "anthropic-messages")
-# Members that requests to language models have, for counting what is not known.
-_LLM_MEMBERS = ("messages", "prompt", "input", "contents")
 
 
 class Verdict(enum.Enum):
@@ -35,8 +33,7 @@ class Verdict(enum.Enum):
     CALL = "call"  # parsed by an API of the registry
     READ = "read"  # a GET that an operation reads, if its answer has that shape
     RECOGNISED = "recognised"  # a known operation that is not parsed
-    LLM_LIKE = "llm_like"  # unknown, with members that LLM requests have
-    OTHER = "other"  # not LLM traffic
+    OTHER = "other"  # no known API; perhaps no LLM traffic at all
 
 
 class Detection(NamedTuple):
@@ -46,7 +43,7 @@ class Detection(NamedTuple):
     wire_api: str | None = None  # also of recognised operations
     operation: str | None = None
     api: WireApi | None = None  # set for CALL
-    members: Members | None = None  # body of a CALL; None: unreadable
+    members: Members | None = None  # JSON body, as far as it was read; None: unreadable
     path: str = ""
     host: str = ""
     is_certain: bool = True  # False: the answer or the host must confirm it
@@ -85,12 +82,10 @@ def detect(request: HttpRequest) -> Detection:
         api = _ANTHROPIC
     if api is not None:
         return Detection(Verdict.CALL, api.name, api.operation, api, _members(request), path, host)
-    if _media_type(fields) != "application/json":
-        return _OTHER
-    members = _members(request)
-    if members is None:
-        return _OTHER
-    return _detect_shape(members, path, host, is_anthropic)
+    members = _members(request) if request.content[:64].lstrip()[:1] == b"{" else None
+    if members is not None and _media_type(fields) == "application/json":
+        return _detect_shape(members, path, host, is_anthropic)
+    return Detection(Verdict.OTHER, members=members, path=path, host=host)
 
 
 def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> Detection:
@@ -100,14 +95,15 @@ def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> D
             members = _members(request)
             if members is not None and api.matches(members):
                 return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
+    members = _form_or_members(request)
     operation = POSTED.get((known.api, known.operation))
-    if operation is not None:
-        members = _form_or_members(request)
-        if members is not None and operation.matches(members):
-            return Detection(
-                Verdict.CALL, operation.name, operation.operation, operation, members, path, host
-            )
-    return Detection(Verdict.RECOGNISED, known.api or None, known.operation, path=path, host=host)
+    if operation is not None and members is not None and operation.matches(members):
+        return Detection(
+            Verdict.CALL, operation.name, operation.operation, operation, members, path, host
+        )
+    return Detection(
+        Verdict.RECOGNISED, known.api or None, known.operation, None, members, path, host
+    )
 
 
 def _detect_read(path: str, host: str, *, is_anthropic: bool) -> Detection:
@@ -128,13 +124,7 @@ def _detect_shape(members: Members, path: str, host: str, is_anthropic: bool) ->
     for api in WIRE_APIS:
         if api.matches(members):
             return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
-    if "messages" in members or not any(name in members for name in _LLM_MEMBERS):
-        if "messages" in members and "model" in members:
-            return Detection(Verdict.LLM_LIKE, path=path, host=host)
-        return _OTHER
-    if "model" not in members:
-        return _OTHER
-    return Detection(Verdict.LLM_LIKE, path=path, host=host)
+    return Detection(Verdict.OTHER, members=members, path=path, host=host)
 
 
 def _api_of_path(path: str) -> WireApi | None:

@@ -28,6 +28,7 @@ from tests.support.stored_spans import (
     tool_span,
     turn_batch,
     turn_span,
+    unrecognised_row,
 )
 
 pytestmark = pytest.mark.e2e
@@ -296,3 +297,51 @@ def test_summary_can_be_bound_to_the_times_of_one_replay(filled: Path) -> None:
     assert "session-1" in out.getvalue()
     assert "session-2" not in out.getvalue()
     assert "calls outside any turn" not in out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Data directory of a store that knows of calls without a known API, and nothing else."""
+    path = tmp_path_factory.mktemp("strange") / "store"
+    exporter = ClickHouseExporter("clickhouse", ClickHouseConfig(data_dir=str(path)))
+    exporter.start()
+    for count in (2, 5, 5):  # later rows hold the counts of those before; the last is a replay
+        rows = (unrecognised_row("/generate", count, 0), unrecognised_row("/ask", 1, 60))
+        exporter.export(TelemetryBatch(unrecognised=rows))
+    exporter.export(TelemetryBatch(unrecognised=(unrecognised_row("/generate", 3, 7200),)))
+    exporter.shutdown()
+    yield path
+    end(path)
+
+
+def test_calls_without_a_known_api_are_listed_by_host_and_path(strange: Path) -> None:
+    options = ("--data-dir", str(strange), "--format", "json")
+    done = run_cli("calls", "--unrecognised", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    ask, generate = (json.loads(line) for line in done.stdout.splitlines())
+    assert (ask["path"], ask["count"]) == ("/ask", 1)
+    assert (generate["path"], generate["count"], generate["errors"]) == ("/generate", 8, 2)
+    assert generate["request_bytes"] == 80
+    assert generate["samples"][0]["members"] == ["model", "prompt"]
+    recent = run_cli("calls", "--unrecognised", "--since", "2026-09-21T15:00:00Z", *options)
+    assert [json.loads(line)["count"] for line in recent.stdout.splitlines()] == [3]
+    done = run_cli("calls", "--unrecognised", "--data-dir", str(strange))
+    assert "llm.internal" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= WIDTH
+    done = run_cli("calls", "--unrecognised", "--errors", "--data-dir", str(strange))
+    assert done.returncode == 2
+    assert "not --errors" in done.stderr
+
+
+def test_doctor_and_summary_tell_calls_without_a_known_api(strange: Path) -> None:
+    done = run_cli("doctor", "--format", "json", "--data-dir", str(strange))
+    (check,) = [
+        check for check in map(json.loads, done.stdout.splitlines()) if check["area"] == "traffic"
+    ]
+    assert check["level"] == "warn"
+    assert check["found"] == "9 of 2 hosts and paths, the last one llm.internal/generate"
+    out = io.StringIO()
+    print_summary(strange, out, since_ns=START_NS, until_ns=START_NS + 100 * SECOND_NS)
+    assert "LLM-like calls without a known API" in out.getvalue()
+    assert "5 to llm.internal/generate  1 error  member prompt, model model" in out.getvalue()
+    assert "calls --unrecognised" in out.getvalue()

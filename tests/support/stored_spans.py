@@ -17,7 +17,7 @@ from heron_otel.records.telemetry import (
     StatusCode,
     TelemetryBatch,
 )
-from heron_otel.records.wire import Json, Message
+from heron_otel.records.wire import Json, Message, UnrecognisedCalls, UnrecognisedSample
 from heron_otel.telemetry import semconv
 
 START_NS = 1_790_000_000_000_000_000
@@ -232,4 +232,36 @@ def turn_batch(turn: str = "turn-1", session: str = "session-1") -> TelemetryBat
             http_row(f"{turn}/1", turn=turn),
             http_row(f"{turn}/2", turn=turn, start_ns=START_NS + 3 * SECOND_NS),
         ),
+    )
+
+
+def unrecognised_row(path: str, count: int, at_s: int) -> UnrecognisedCalls:
+    """Return ``count`` calls without a known API, first seen ``at_s`` after ``START_NS``."""
+    at_ns = START_NS + at_s * SECOND_NS
+    sample = UnrecognisedSample(
+        started_at_ns=at_ns,
+        duration_ns=SECOND_NS,
+        status_code=200,
+        request_type="application/json",
+        response_type="text/event-stream",
+        request_bytes=10,
+        response_bytes=20,
+        events=3,
+        members=("model", "prompt"),
+    )
+    return UnrecognisedCalls(
+        key=hex_id(f"{path}{at_s}", 16),
+        source="pcap/replay",
+        host="llm.internal",
+        method="POST",
+        path=path,
+        first_at_ns=at_ns,
+        last_at_ns=at_ns,
+        count=count,
+        errors=1,
+        request_bytes=10 * count,
+        response_bytes=20 * count,
+        signs=("member prompt", "model model"),
+        models=("house-7b",),
+        samples=(sample,),
     )

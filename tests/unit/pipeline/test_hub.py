@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -205,3 +206,17 @@ def test_error_of_a_source_is_passed_on() -> None:
     )
     made.failed("pcap/a", ValueError("broken"))
     assert told == ["pcap/a: broken"]
+
+
+def test_llm_like_calls_without_an_api_are_delivered_and_masked() -> None:
+    delivered: list[TelemetryBatch] = []
+    body = {"model": "m", "prompt": "x", "sk-ant-api03-abcdefghijklmnopqrstuvwxyz": 1}
+    exchange = make_exchange(body, {}, path="/house/generate")
+    made = run(
+        [replace(route(Delivered(), "pcap/a"), deliver=delivered.append)],
+        [("pcap/a", [exchange], START_NS + SECOND)],
+    )
+    (row,) = [row for batch in delivered for row in batch.unrecognised]
+    assert (row.path, row.count, row.source) == ("/house/generate", 1, "pcap/a")
+    assert "abcdefghij" not in str(row)
+    assert made.span_times is not None

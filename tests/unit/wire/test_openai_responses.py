@@ -78,7 +78,7 @@ def test_gateway_path_is_told_by_the_body(body: Object) -> None:
     ],
 )
 def test_embeddings_moderations_and_speech_are_no_response_call(body: Object) -> None:
-    assert detect(make_request(body, path="/generate")).verdict is Verdict.LLM_LIKE
+    assert detect(make_request(body, path="/generate")).verdict is Verdict.OTHER
     for path in ("/v1/embeddings", "/v1/moderations", "/v1/audio/speech"):
         found = detect(make_request({**body, "instructions": "x"}, path=path))
         assert found.operation != "chat"

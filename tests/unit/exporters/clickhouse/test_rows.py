@@ -39,6 +39,7 @@ from tests.support.stored_spans import (
     tool_span,
     turn_batch,
     turn_span,
+    unrecognised_row,
 )
 
 
@@ -290,7 +291,14 @@ def test_odd_values_make_no_row_that_its_columns_cannot_hold() -> None:
         request_bytes=-1,
         started_at_ns=-1,
     )
-    made = rows(TelemetryBatch(spans=spans, open_turns=spans, exchanges=(exchange,)))
+    unknown = msgspec.structs.replace(
+        unrecognised_row("/x", 1, 0), host=odd, path=odd, models=(odd,), first_at_ns=2**70
+    )
+    made = rows(
+        TelemetryBatch(
+            spans=spans, open_turns=spans, exchanges=(exchange,), unrecognised=(unknown,)
+        )
+    )
     assert {table.name for table, _ in made.tables()} == {
         table.name for table in TABLES if table.name != "otel_traces_trace_id_ts"
     }
