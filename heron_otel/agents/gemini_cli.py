@@ -47,7 +47,7 @@ class GeminiCli:
             agent_version=version[:_MAX_VERSION_CHARS] or None,
             role=CallRole.MAIN if kind is None else CallRole.AUXILIARY,
             auxiliary_kind=kind,
-            spawns=spawns(found.tool_calls, _PROMPT_NAMES, _KIND_NAMES),
+            spawns=spawns(found.tool_calls, _PROMPT_NAMES, _KIND_NAMES, waits=True),
         )
 
 

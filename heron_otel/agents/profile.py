@@ -55,9 +55,16 @@ def is_program_call(view: CallView) -> bool:
 
 
 def spawns(
-    calls: tuple[ToolCall, ...], prompt_names: tuple[str, ...], kind_names: tuple[str, ...]
+    calls: tuple[ToolCall, ...],
+    prompt_names: tuple[str, ...],
+    kind_names: tuple[str, ...],
+    *,
+    waits: bool = False,
 ) -> tuple[SubagentSpawn, ...]:
-    """Return the tool calls that hand a task over in one of the arguments ``prompt_names``."""
+    """Return the tool calls that hand a task over in one of the arguments ``prompt_names``.
+
+    ``waits``: this client has no sub-agents that go on after their tool call was answered.
+    """
     found: list[SubagentSpawn] = []
     for index, call in enumerate(calls):
         if not isinstance(call.arguments, dict):
@@ -65,7 +72,7 @@ def spawns(
         prompt = first_string(call.arguments, prompt_names)
         if prompt is not None:
             name = first_string(call.arguments, kind_names)
-            found.append(SubagentSpawn(index=index, prompt=prompt.strip(), name=name))
+            found.append(SubagentSpawn(index=index, prompt=prompt.strip(), name=name, waits=waits))
     return tuple(found)
 
 

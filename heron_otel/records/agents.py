@@ -51,6 +51,7 @@ class SubagentSpawn(msgspec.Struct, frozen=True, kw_only=True):
     index: int  # position in AgentFacts.tool_calls
     prompt: str  # the task given to the sub-agent
     name: str | None  # kind of the sub-agent, from the arguments
+    waits: bool = False  # the client answers it only when the sub-agent is done
 
 
 class TaskNotification(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,6 +48,10 @@ class TurnLimits:
     """Closed turns of one session whose late calls are recognised."""
     max_attempts: int = 1024
     """Failed first calls that wait for their retry; the oldest one goes ahead."""
+    max_tasks: int = 2048
+    """Tasks given to sub-agents that no call took yet; the oldest one is forgotten."""
+    max_kin: int = 8192
+    """Conversations known to belong to another session; the least recently seen is forgotten."""
     max_names: int = 64
     """Models and sub-agent names listed by one turn."""
     preview_chars: int = 500

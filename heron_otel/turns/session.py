@@ -5,26 +5,11 @@ from __future__ import annotations
 
 from heron_otel.records.agents import AgentCall, CallRole
 from heron_otel.records.turns import PlacedCall, TurnKey, TurnRecord
+from heron_otel.turns.closed import ClosedTurn, ClosedTurns
 from heron_otel.turns.keys import derive_key
 from heron_otel.turns.ledger import Ledger, SessionKey
 from heron_otel.turns.order import InFlight, StartOrder, Waiting
 from heron_otel.turns.turn import OpenTurn
-
-
-class ClosedTurn:
-    """What is remembered of a turn so that its late calls can be recognised."""
-
-    __slots__ = ("ended_at_ns", "key", "started_at_ns", "subagents")
-
-    def __init__(self, turn: OpenTurn) -> None:
-        self.key = turn.key
-        self.started_at_ns = turn.started_at_ns
-        self.ended_at_ns = turn.ended_at_ns
-        self.subagents = {
-            run.id: (run.key, run.spawn.tool_run if run.spawn is not None else None)
-            for run in turn.subagents.runs
-            if run.id is not None
-        }
 
 
 class Session:
@@ -37,7 +22,6 @@ class Session:
     __slots__ = (
         "_closed",
         "_counters",
-        "_horizon_ns",
         "_last_active_ns",
         "_ledger",
         "_limits",
@@ -59,8 +43,7 @@ class Session:
         self._ledger = ledger
         self._limits = ledger.limits
         self._counters = ledger.counters
-        self._closed: tuple[ClosedTurn, ...] = ()  # oldest first
-        self._horizon_ns = -1  # start of the last main call of closed turns
+        self._closed = ClosedTurns(ledger.limits.max_closed_turns)
         self._turns_opened = 0
 
     def deadline_ns(self) -> int | None:
@@ -70,10 +53,10 @@ class Session:
         if self.order.in_flight:
             lost = self._in_flight_deadline_ns()
             deadline = lost if deadline is None else min(deadline, lost)
-        idle = self._idle_deadline_ns()
-        if idle is None:
-            return deadline
-        return idle if deadline is None else min(deadline, idle)
+        for other in (self._idle_deadline_ns(), self._awaited_until_ns()):
+            if other is not None:
+                deadline = other if deadline is None else min(deadline, other)
+        return deadline
 
     def step(self, now_ns: int, records: list[TurnRecord]) -> None:
         """Do what is due at ``now_ns``; add what comes of it to ``records``."""
@@ -86,6 +69,10 @@ class Session:
                 records.extend(self.close_all())
             elif ready is not None and ready[0] <= now_ns:
                 records.extend(self._settle(ready[1], ready[0]))
+            elif (awaited_ns := self._awaited_until_ns()) is not None and awaited_ns <= now_ns:
+                for turn in self._turns():
+                    turn.subagents.give_up(awaited_ns)
+                records.extend(self._close_finished(awaited_ns))
             elif self.order.in_flight and self._in_flight_deadline_ns() <= now_ns:
                 self.forget_in_flight(next(iter(self.order.in_flight)))
                 self._counters["in_flight_lost"] += 1
@@ -102,6 +89,17 @@ class Session:
         if any(pending.position[0] <= known for pending in self.order.pending()):
             return None
         return deadline
+
+    def _turns(self) -> list[OpenTurn]:
+        """Return the turns that are not closed, oldest first."""
+        return [*self.draining, self.open] if self.open is not None else self.draining
+
+    def _awaited_until_ns(self) -> int | None:
+        """Return until when launched sub-agents are waited for; None: for none."""
+        if self.open is None and not self.draining:
+            return None
+        moments = (turn.subagents.awaited_until_ns() for turn in self._turns())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def settle_first(self) -> list[TurnRecord]:
         """Place the waiting call that started first, ready or not."""
@@ -175,7 +173,7 @@ class Session:
             if started_at_ns >= turn.last_main_at_ns:
                 answered = turn.answer(record)
                 return [*answered, *self._leave_open(), *self._open(record)]
-        elif turn is None and started_at_ns > self._horizon_ns:
+        elif turn is None and started_at_ns > self._closed.horizon_ns:
             if facts.user_start:
                 return self._open(record)
             for draining in reversed(self.draining):
@@ -194,10 +192,14 @@ class Session:
             conversation_id=record.facts.conversation_id,
             source=source,
         )
-        previous = self._closed[-1].key.key if self._closed else None
-        if self.draining:
-            previous = self.draining[-1].key.key
-        self.open = OpenTurn(key, record, self._turns_opened, previous, self._ledger)
+        previous = self.draining[-1].key if self.draining else self._closed.last()
+        self.open = OpenTurn(
+            key,
+            record,
+            self._turns_opened,
+            previous.key if previous is not None else None,
+            self._ledger,
+        )
         self._turns_opened += 1
         return self._add_main(self.open, record)
 
@@ -244,14 +246,13 @@ class Session:
 
     def _place_subagent(self, record: AgentCall) -> list[TurnRecord]:
         subagent_id = record.facts.subagent_id or ""
-        turns = [*self.draining, self.open] if self.open is not None else self.draining
+        turns = self._turns()
         for turn in reversed(turns):
             run = turn.subagents.by_id(subagent_id)
             if run is not None:
                 return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
-        for closed in self._closed:
-            if subagent_id in closed.subagents:
-                return self._late(record)
+        if self._closed.knows(subagent_id):
+            return self._late(record)
         for turn in reversed(turns):
             spawn = turn.subagents.match(record)
             if spawn is not None:
@@ -279,14 +280,12 @@ class Session:
         turn = self.open
         if turn is not None and turn.started_at_ns <= moment:
             return turn.add_auxiliary(record)
-        for closed in self._closed:
-            if closed.started_at_ns <= moment <= closed.ended_at_ns:
-                return self._late(record, closed)
+        if (closed := self._closed.around(moment)) is not None:
+            return self._late(record, closed)
         if turn is not None and turn.started_at_ns <= moment + self._lead_ns():
             return turn.add_auxiliary(record)
-        for closed in self._closed:
-            if closed.started_at_ns - grace_ns <= moment <= closed.ended_at_ns + grace_ns:
-                return self._late(record, closed)
+        if (closed := self._closed.around(moment, grace_ns)) is not None:
+            return self._late(record, closed)
         return self._outside(record, "auxiliary_outside")
 
     # Calls outside open turns
@@ -296,23 +295,9 @@ class Session:
         return [PlacedCall(agent_call=record, turn=None)]
 
     def _late(self, record: AgentCall, turn: ClosedTurn | None = None) -> list[TurnRecord]:
-        """Place a call whose turn is over: ``turn``, else the last one that began before it."""
+        """Place a call whose turn is over: ``turn``, else the one that it is likely of."""
         self._counters["late_calls"] += 1
-        agent = record.facts.subagent_id or ""
-        for closed in self._closed if turn is None else ():
-            if agent in closed.subagents:
-                turn = closed
-                break
-            if closed.started_at_ns <= record.call.timing.started_at_ns:
-                turn = closed
-        if turn is None:
-            return [PlacedCall(agent_call=record, turn=None, late=True)]
-        subagent, tool_run = turn.subagents.get(agent, (None, None))
-        return [
-            PlacedCall(
-                agent_call=record, turn=turn.key, parent=tool_run, subagent=subagent, late=True
-            )
-        ]
+        return [turn.late(record) if turn is not None else self._closed.late(record)]
 
     # Ends of turns
 
@@ -321,7 +306,7 @@ class Session:
         turn = self.open
         if turn is None or not turn.subagents.has_background():
             return self._close_open()
-        self._horizon_ns = max(self._horizon_ns, turn.last_main_at_ns)
+        self._closed.leave(turn)
         self.open = None
         records: list[TurnRecord] = []
         if len(self.draining) >= self._limits.max_draining_turns:
@@ -379,8 +364,7 @@ class Session:
         return self._close(turn) if turn is not None else []
 
     def _close(self, turn: OpenTurn) -> list[TurnRecord]:
-        self._horizon_ns = max(self._horizon_ns, turn.last_main_at_ns)
-        self._closed = (*self._closed, ClosedTurn(turn))[-self._limits.max_closed_turns :]
+        self._closed.add(turn)
         self._counters["turns"] += 1
         if given_up := turn.tools_given_up():
             self._counters["tools_limit"] += given_up

@@ -3,7 +3,15 @@
 
 from __future__ import annotations
 
-from heron_otel.records.agents import AgentCall, TaskNotification, ToolResult, canonical_tool_id
+import re
+
+from heron_otel.records.agents import (
+    AgentCall,
+    SubagentSpawn,
+    TaskNotification,
+    ToolResult,
+    canonical_tool_id,
+)
 from heron_otel.records.turns import SubagentRun, ToolRun, TurnKey
 from heron_otel.records.wire import Json
 from heron_otel.turns.keys import derive_key
@@ -12,6 +20,8 @@ from heron_otel.turns.thread import Thread
 from heron_otel.turns.tool_runs import PendingTool
 from heron_otel.turns.usage import NO_USAGE, add_usage
 
+_LAUNCHED = re.compile(r"\b(?:background|launched|spawned)\b", re.IGNORECASE)
+"""Words of results that come before the sub-agent is done (Claude Code, Qwen Code, ...)."""
 _PROMPT_CHARS = 2000  # of a task, compared with the prompt of a sub-agent
 _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
 
@@ -19,14 +29,26 @@ _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it 
 class Spawn:
     """A tool call that hands a task over, and the sub-agent that took it, once seen."""
 
-    __slots__ = ("answered", "name", "prompt", "result_text", "run", "tool_id", "tool_run")
+    __slots__ = (
+        "answered",
+        "awaited_until_ns",
+        "name",
+        "prompt",
+        "result_text",
+        "run",
+        "tool_id",
+        "tool_run",
+        "waits",
+    )
 
-    def __init__(self, pending: PendingTool, prompt: str, name: str | None) -> None:
+    def __init__(self, pending: PendingTool, spawn: SubagentSpawn) -> None:
         self.tool_run = pending.key
         self.tool_id = canonical_tool_id(pending.tool_call.id) if pending.tool_call.id else None
-        self.prompt = prompt[:_PROMPT_CHARS]
-        self.name = name
+        self.prompt = spawn.prompt[:_PROMPT_CHARS]
+        self.name = spawn.name
+        self.waits = spawn.waits
         self.answered = False
+        self.awaited_until_ns: int | None = None  # launched, and its first call not seen yet
         self.result_text = ""
         self.run: Subagent | None = None
 
@@ -76,8 +98,11 @@ class Subagent:
         """Note which tool call started this sub-agent."""
         self.spawn = spawn
         self.name = self.name or spawn.name
-        self.background = self.background or (spawn.answered and not self.terminal)
+        self.background = self.background or (
+            spawn.answered and not spawn.waits and not self.terminal
+        )
         spawn.run = self
+        spawn.awaited_until_ns = None
 
     def is_finished(self) -> bool:
         """Return whether nothing of it is to be waited for."""
@@ -134,7 +159,7 @@ class Subagents:
             if len(self._spawns) >= self._limits.max_subagents:
                 del self._spawns[0]
             if spawn.index < len(asked):
-                self._spawns.append(Spawn(asked[spawn.index], spawn.prompt, spawn.name))
+                self._spawns.append(Spawn(asked[spawn.index], spawn))
 
     def answered(self, finished: list[ToolRun]) -> None:
         """Take in results: the answer to a spawning call ends a sub-agent or launches it."""
@@ -145,9 +170,13 @@ class Subagents:
                 spawn.answered = True
                 spawn.result_text = _text(run.result)
                 found = spawn.run or self._named_in(spawn.result_text)
-                if found is not None:
+                if found is None:
+                    if not run.result.is_error and _LAUNCHED.search(spawn.result_text):
+                        spawn.awaited_until_ns = run.ended_at_ns + self._limits.lead_ns
+                else:
                     found.background = found.background or (
-                        not found.terminal
+                        not spawn.waits
+                        and not found.terminal
                         and found.thread.failure is None
                         and not run.result.is_error
                     )
@@ -165,6 +194,7 @@ class Subagents:
             if run is None:
                 if spawn is not None:
                     known = True
+                    spawn.awaited_until_ns = None
                 continue
             known = True
             run.notified = True
@@ -175,6 +205,9 @@ class Subagents:
     def match(self, record: AgentCall) -> Spawn | None:
         """Return the spawning call, not taken yet, whose task or result names this sub-agent."""
         facts = record.facts
+        for spawn in self._spawns:
+            if spawn.tool_run == facts.subagent_id:
+                return spawn
         tasks = [text[:_PROMPT_CHARS] for text in facts.task_texts]
         for spawn in self._spawns:
             if spawn.run is None and spawn.prompt in tasks:
@@ -202,12 +235,32 @@ class Subagents:
         return sorted(self.runs, key=lambda run: (run.started_at_ns, run.key))
 
     def unfinished(self) -> bool:
-        """Return whether a sub-agent still works or its end was not reported."""
-        return bool(self.runs) and any(not run.is_finished() for run in self.runs)
+        """Return whether a sub-agent still works, is to begin, or its end was not reported."""
+        if not self._spawns and not self.runs:
+            return False
+        return (
+            any(not run.is_finished() for run in self.runs) or self.awaited_until_ns() is not None
+        )
 
     def has_background(self) -> bool:
         """Return whether an unfinished sub-agent goes on without the main agent."""
-        return any(run.background and not run.is_finished() for run in self.runs)
+        return (
+            any(run.background and not run.is_finished() for run in self.runs)
+            or self.awaited_until_ns() is not None
+        )
+
+    def awaited_until_ns(self) -> int | None:
+        """Return until when the first call of a launched sub-agent is waited for; None: of none."""
+        return min(
+            (each.awaited_until_ns for each in self._spawns if each.awaited_until_ns is not None),
+            default=None,
+        )
+
+    def give_up(self, now_ns: int) -> None:
+        """Wait no more for sub-agents that should have begun."""
+        for spawn in self._spawns:
+            if spawn.awaited_until_ns is not None and spawn.awaited_until_ns <= now_ns:
+                spawn.awaited_until_ns = None
 
     def names(self) -> tuple[str, ...]:
         """Return the names, or ids where the name is not known, ordered and unique."""

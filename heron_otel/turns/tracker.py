@@ -12,6 +12,7 @@ from heron_otel.records.turns import PlacedCall, TurnRecord
 from heron_otel.records.wire import LlmCallWithdrawn
 from heron_otel.turns.ledger import CallKey, Ledger, SessionKey
 from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.lineage import Lineage
 from heron_otel.turns.order import Waiting
 from heron_otel.turns.session import Session
 
@@ -68,6 +69,7 @@ class TurnTracker:
     def __init__(self, limits: TurnLimits | None = None) -> None:
         self._limits = limits if limits is not None else TurnLimits()
         self._ledger = Ledger(self._limits)
+        self._lineage = Lineage(self._limits, self._ledger.counters)
         self._sessions: dict[SessionKey, Session] = {}  # least recently used first
         self._open: dict[SessionKey, Session] = {}  # sessions with open turns, same order
         self._in_flight: dict[CallKey, Session] = {}
@@ -86,6 +88,7 @@ class TurnTracker:
             "waiting": len(self._ledger.waiting),
             "in_flight": len(self._in_flight),
             "attempts": len(self._ledger.attempt_keys),
+            "lineage": len(self._lineage),
             "tool_bytes": self._ledger.tool_bytes,
         }
 
@@ -93,15 +96,17 @@ class TurnTracker:
         """Take a call or its announcement; return what is known now."""
         if isinstance(record, LlmCallWithdrawn):
             records = self._advance_source(record.source, record.emitted_at_ns)
+            self._lineage.withdrawn((record.source, record.key))
             self._forget_in_flight((record.source, record.key))
         elif isinstance(record, AgentCallStarted):
             started = record.started
             records = self._advance_source(started.source, started.emitted_at_ns)
-            self._start(record)
+            self._start(self._lineage.started(record))
         else:
             call = record.call
             records = self._advance_source(call.source, call.exchange.emitted_at_ns)
             self._ledger.counters["calls"] += 1
+            record = self._lineage.ended(record)
             if record.facts.agent_name is None or record.facts.session_id is None:
                 self._take_outside(record, records)
             else:
@@ -130,6 +135,7 @@ class TurnTracker:
         self._in_flight.clear()
         records = list(self.advance(_END_OF_TIME_NS))
         records.extend(self.advance(_END_OF_TIME_NS + 1))
+        self._lineage.clear()
         self._sessions.clear()
         self._sources.clear()
         self._ledger.finishing = False
