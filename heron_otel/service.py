@@ -250,6 +250,7 @@ class Service:
             spans=settings.spans,
             turns=settings.turns,
             profiles=settings.profiles,
+            book=settings.book,
             deliver=deliver,
         )
 

@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
                 spans=replace(settings.spans, redaction_memo=MEMORY_BYTES),
                 turns=settings.turns,
                 profiles=settings.profiles,
+                book=settings.book,
                 deliver=_write,
             )
         ],

@@ -32,6 +32,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "spans": "heron_otel.pipeline.processors:SPANS",
         "turns": "heron_otel.pipeline.processors:TURNS",
         "agents": "heron_otel.pipeline.processors:AGENTS",
+        "cost": "heron_otel.pipeline.processors:COST",
     },
     "exporters": {
         "clickhouse": "heron_otel.exporters.clickhouse.factory:FACTORY",

@@ -10,6 +10,8 @@ import msgspec
 from heron_otel.agents.profile import Profile
 from heron_otel.agents.registry import PROFILES
 from heron_otel.agents.stage import AgentCalls
+from heron_otel.cost.book import PriceBook
+from heron_otel.cost.stage import Costs
 from heron_otel.hops.stage import Hops, Ready
 from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
@@ -24,7 +26,7 @@ from heron_otel.wire.messages import MEMO_BYTES
 
 
 class Analysis:
-    """wire, hops, agents and turns for one source, with an event clock of its own.
+    """wire, hops, cost, agents and turns for one source, with an event clock of its own.
 
     A source that is silent does not feel the clock of a busy one. ``hops`` is shared by sources
     whose calls are folded together: after ``feed`` or ``finish`` of one of them, ``drain`` gives
@@ -42,8 +44,10 @@ class Analysis:
         *,
         profiles: tuple[Profile, ...] = PROFILES,
         hops: Hops | None = None,
+        book: PriceBook | None = None,
     ) -> None:
         self._wire = WireCalls(source, memory_bytes=memory_bytes)
+        self._costs = Costs(book)
         self._agents = AgentCalls(profiles)
         self._turns = TurnTracker(limits)
         self._lane = (hops or Hops()).lane()
@@ -51,10 +55,12 @@ class Analysis:
         wire: Stage[HttpRecord, LlmRecord] = Guarded("wire", self._wire, on_failure)
         light: Stage[LlmRecord, LlmRecord] = _WithoutResponseBody()
         folding: Stage[LlmRecord, Ready] = Guarded("hops", self._lane, on_failure)
+        costs: Stage[FoldedRecord, FoldedRecord] = Guarded("cost", self._costs, on_failure)
         agents: Stage[FoldedRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
         turns: Stage[AgentRecord, TurnRecord] = Guarded("turns", self._turns, on_failure)
         self._intake = Chained(Chained(wire, light), folding)
         self._chain = Chained(agents, turns)
+        self._priced = costs  # holds nothing, so it has no part in the chain's clock
 
     def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[AnalysisRecord]:
         """Yield what ``records`` complete, then what times out until ``now_ns``."""
@@ -87,6 +93,7 @@ class Analysis:
         found: dict[str, int] = {}
         for name, counters in (
             ("wire", self._wire.counters),
+            ("cost", self._costs.counters),
             ("agents", self._agents.counters),
             ("turns", self._turns.counters),
         ):
@@ -98,7 +105,8 @@ class Analysis:
             if isinstance(item, int):
                 yield from self._chain.advance(item)
             else:
-                yield from self._chain.feed(item)
+                for priced in self._priced.feed(item):
+                    yield from self._chain.feed(priced)
 
     def _end(self) -> Iterator[TurnRecord]:
         if self._lane.ended and not self._lane.line:

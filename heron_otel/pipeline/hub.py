@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from heron_otel.agents.profile import Profile
 from heron_otel.agents.registry import PROFILES
+from heron_otel.cost.book import PriceBook
 from heron_otel.hops.stage import Hops
 from heron_otel.pipeline.analysis import Analysis
 from heron_otel.pipeline.counters import flat
@@ -23,8 +24,8 @@ from heron_otel.telemetry.spans import Spans
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.wire.messages import MEMO_BYTES
 
-_Group = tuple[frozenset[str], TurnLimits, tuple[Profile, ...]]
-"""Sources whose calls are folded together, and the settings of their turns and agents."""
+_Group = tuple[frozenset[str], TurnLimits, tuple[Profile, ...], PriceBook | None]
+"""Sources whose calls are folded together, and the settings of their turns, agents and costs."""
 
 # Hand-overs that wait for the analysis. One is at most a batch of a receiver (256 KiB encoded, or
 # one record), so this is also the bound in bytes; more would only add delay.
@@ -41,6 +42,7 @@ class Route:
     turns: TurnLimits
     deliver: Callable[[TelemetryBatch], None]
     profiles: tuple[Profile, ...] = PROFILES
+    book: PriceBook | None = None  # None: no costs
 
 
 class Hub:
@@ -182,7 +184,8 @@ class Hub:
         groups: dict[_Group, list[_Branch]] = {}
         for branch in self._branches:
             if source in branch.route.sources:
-                key = (branch.route.sources, branch.route.turns, branch.route.profiles)
+                route = branch.route
+                key = (route.sources, route.turns, route.profiles, route.book)
                 groups.setdefault(key, []).append(branch)
         yield from groups.items()
 
@@ -190,9 +193,15 @@ class Hub:
         analysis = self._analyses.get((group, source))
         if analysis is None:
             hops = self._hops.setdefault(group, Hops())
-            _, limits, profiles = group
+            _, limits, profiles, book = group
             analysis = Analysis(
-                source, limits, self._failed, self._memory_bytes, profiles=profiles, hops=hops
+                source,
+                limits,
+                self._failed,
+                self._memory_bytes,
+                profiles=profiles,
+                hops=hops,
+                book=book,
             )
             self._analyses[group, source] = analysis
         return analysis

@@ -14,7 +14,10 @@ from heron_otel.agents.registry import PROFILES, profiles_of
 from heron_otel.agents.settings import AgentsConfig
 from heron_otel.component.factory import ProcessorFactory, Stability
 from heron_otel.config.types import Duration, Problem, Size
+from heron_otel.cost.book import PriceBook
+from heron_otel.cost.settings import CostConfig
 from heron_otel.errors import HeronError
+from heron_otel.pipeline.price_book import book_of, default_book
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.turns.limits import TurnLimits
 
@@ -83,6 +86,7 @@ class StageSettings:
     spans: SpansConfig = field(default_factory=SpansConfig)
     turns: TurnLimits = _DEFAULT
     profiles: tuple[Profile, ...] = PROFILES
+    book: PriceBook | None = field(default_factory=default_book)  # None: no costs
 
 
 def stage_settings(processors: Iterable[tuple[str, object]]) -> StageSettings:
@@ -99,6 +103,8 @@ def stage_settings(processors: Iterable[tuple[str, object]]) -> StageSettings:
                 found = replace(found, turns=config.limits())
             case AgentsConfig():
                 found = replace(found, profiles=profiles_of(config))
+            case CostConfig():
+                found = replace(found, book=book_of(config))
             case _:
                 raise HeronError(f"{name} cannot be applied")
     return found
@@ -107,3 +113,4 @@ def stage_settings(processors: Iterable[tuple[str, object]]) -> StageSettings:
 SPANS = ProcessorFactory(type="spans", config=SpansConfig, stability=Stability.ALPHA)
 TURNS = ProcessorFactory(type="turns", config=TurnsConfig, stability=Stability.ALPHA)
 AGENTS = ProcessorFactory(type="agents", config=AgentsConfig, stability=Stability.ALPHA)
+COST = ProcessorFactory(type="cost", config=CostConfig, stability=Stability.ALPHA)

@@ -8,6 +8,7 @@ import enum
 import msgspec
 
 from heron_otel.records.agents import AgentCall, ToolResult
+from heron_otel.records.cost import CostSum
 from heron_otel.records.wire import ToolCall, UnrecognisedCalls, Usage
 
 
@@ -73,6 +74,7 @@ class SubagentRun(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_ns: int
     calls: int
     usage: Usage
+    cost: CostSum = CostSum()
 
 
 class AgentTurn(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,8 @@ class AgentTurn(msgspec.Struct, frozen=True, kw_only=True):
     answer_text: str | None
     stop_reason: str | None
     finish_reasons: tuple[str, ...]
+    cost: CostSum = CostSum()  # of the calls that ``usage`` counts
+    auxiliary_cost: CostSum = CostSum()  # of the others
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):

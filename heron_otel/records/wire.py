@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from heron_otel.records.cost import CallCost
 from heron_otel.records.http import HttpExchange
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -74,6 +75,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None  # total, reasoning included
     cache_read_tokens: int | None = None  # part of input_tokens
     cache_write_tokens: int | None = None  # part of input_tokens
+    cache_write_1h_tokens: int | None = None  # part of cache_write_tokens: kept for an hour
     reasoning_tokens: int | None = None  # part of output_tokens
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
@@ -133,6 +135,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float | None = None  # loading the model
     prompt_s: float | None = None  # reading the prompt
     generation_s: float | None = None  # writing the answer
+    cost_pusd: int | None = None  # what it says the request costs, pico-dollars
 
 
 class CallTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -189,6 +192,7 @@ class LlmCall(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool  # False: cut, gapped or truncated; see exchange.end and flags
     folded: FoldedHops | None = None  # None: seen once
     server: ServerFacts | None = None
+    cost: CallCost | None = None  # None: not paid for, or costs are turned off
 
 
 class LlmCallStarted(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from heron_otel.records.turns import PlacedCall
 from heron_otel.records.wire import Json, LlmCall, LlmResponse, ServerFacts, Usage
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.call_timing import add_timing
+from heron_otel.telemetry.cost import add_cost
 from heron_otel.telemetry.hop_spans import add_folded, hop_span, late_hop_span
 from heron_otel.telemetry.ids import (
     SpanRole,
@@ -96,6 +97,8 @@ class CallSpans:
         add_timing(attributes, call)
         if call.server is not None:
             _add_server(attributes, call.server)
+        if call.cost is not None:
+            add_cost(attributes, call.cost)
         _add_capture(attributes, call)
         _add_heron(attributes, call, facts)
         if call.folded is not None:
@@ -241,6 +244,11 @@ class CallSpans:
             attributes[semconv.HERON_STOP_REASON] = stop_reason
         if response.usage is not None:
             add_usage(attributes, response.usage, self._semconv, cache=True)
+            _add(
+                attributes,
+                semconv.HERON_USAGE_CACHE_WRITE_1H,
+                response.usage.cache_write_1h_tokens,
+            )
             attributes[semconv.HERON_USAGE_ESTIMATED] = response.usage.estimated
         if response.metadata:
             _add(

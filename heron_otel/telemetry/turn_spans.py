@@ -17,6 +17,7 @@ from heron_otel.records.turns import AgentTurn, SubagentRun, ToolRun, TurnKey, T
 from heron_otel.records.wire import Json, Message
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.call_spans import AttributeMap, add_session, add_usage
+from heron_otel.telemetry.cost import known_usd
 from heron_otel.telemetry.ids import SpanRole, span_id_of, trace_id_of_turn
 from heron_otel.telemetry.redact import DROPPED_TEXT, Redactor, text_message
 from heron_otel.telemetry.resource import Service, Services
@@ -121,6 +122,11 @@ class TurnSpans:
         if run.id is not None:
             attributes[semconv.HERON_SUBAGENT_ID] = run.id
         attributes[semconv.HERON_SUBAGENT_CALLS] = run.calls
+        cost = known_usd(run.cost)
+        if cost is not None:
+            attributes[semconv.HERON_SUBAGENT_COST] = cost
+        if run.cost.unpriced_calls:
+            attributes[semconv.HERON_TURN_UNPRICED_CALLS] = run.cost.unpriced_calls
         if run.tool_run is None:
             parent = span_id_of(SpanRole.TURN, key.key)
         else:
@@ -180,6 +186,7 @@ def _common(operation: str, key: TurnKey) -> AttributeMap:
 
 def _add_turn_facts(attributes: AttributeMap, turn: AgentTurn) -> None:
     usage = turn.usage
+    unpriced = turn.cost.unpriced_calls + turn.auxiliary_cost.unpriced_calls
     facts: tuple[tuple[str, AttributeValue | None], ...] = (
         (semconv.HERON_TURN_STATUS, turn.status.value),
         (semconv.HERON_TURN_INDEX, turn.index),
@@ -194,6 +201,9 @@ def _add_turn_facts(attributes: AttributeMap, turn: AgentTurn) -> None:
         (semconv.HERON_TURN_CACHE_WRITE_TOKENS, usage.cache_write_tokens),
         (semconv.HERON_TURN_REASONING_TOKENS, usage.reasoning_tokens),
         (semconv.HERON_USAGE_ESTIMATED, usage.estimated or None),
+        (semconv.HERON_TURN_COST, known_usd(turn.cost)),
+        (semconv.HERON_TURN_AUXILIARY_COST, known_usd(turn.auxiliary_cost)),
+        (semconv.HERON_TURN_UNPRICED_CALLS, unpriced or None),
         (semconv.HERON_TURN_MODELS, turn.models or None),
         (semconv.HERON_TURN_SUBAGENTS, turn.subagents or None),
         (semconv.HERON_STOP_REASON, turn.stop_reason),

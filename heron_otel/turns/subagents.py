@@ -18,7 +18,7 @@ from heron_otel.turns.keys import derive_key
 from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.thread import Thread
 from heron_otel.turns.tool_runs import PendingTool
-from heron_otel.turns.usage import NO_USAGE, add_usage
+from heron_otel.turns.usage import NO_COST, NO_USAGE, add_cost, add_usage
 
 _LAUNCHED = re.compile(r"\b(?:background|launched|spawned)\b", re.IGNORECASE)
 """Words of results that come before the sub-agent is done (Claude Code, Qwen Code, ...)."""
@@ -63,6 +63,7 @@ class Subagent:
     __slots__ = (
         "background",
         "calls",
+        "cost",
         "ended_at_ns",
         "id",
         "key",
@@ -87,6 +88,7 @@ class Subagent:
         self.ended_at_ns = record.call.timing.ended_at_ns
         self.calls = 0
         self.usage = NO_USAGE
+        self.cost = NO_COST
         self.terminal = False
         self.background = False
         self.notified = False
@@ -117,6 +119,7 @@ class Subagent:
         self.started_at_ns = min(self.started_at_ns, timing.started_at_ns)
         self.ended_at_ns = max(self.ended_at_ns, timing.ended_at_ns)
         self.terminal = record.facts.terminal
+        self.cost = add_cost(self.cost, record.call.cost)
         if response is not None:
             self.usage = add_usage(self.usage, response.usage)
 
@@ -132,6 +135,7 @@ class Subagent:
             ended_at_ns=self.ended_at_ns,
             calls=self.calls,
             usage=self.usage,
+            cost=self.cost,
         )
 
 

@@ -16,7 +16,7 @@ from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.outcome import has_failed, status_after
 from heron_otel.turns.subagents import Subagent, Subagents
 from heron_otel.turns.thread import Failure, Thread
-from heron_otel.turns.usage import NO_USAGE, add_usage
+from heron_otel.turns.usage import NO_COST, NO_USAGE, add_cost, add_usage
 
 
 class OpenTurn:
@@ -25,6 +25,8 @@ class OpenTurn:
     __slots__ = (
         "_answer_text",
         "_auxiliary_calls",
+        "_auxiliary_cost",
+        "_cost",
         "_error_calls",
         "_error_type",
         "_finish_reasons",
@@ -74,6 +76,8 @@ class OpenTurn:
         self._tool_calls = 0
         self._models: dict[str, None] = {}
         self._usage = NO_USAGE
+        self._cost = NO_COST
+        self._auxiliary_cost = NO_COST
         self._answer_text: str | None = None
         self._stop_reason: str | None = None
         self._finish_reasons: tuple[str, ...] = ()
@@ -120,6 +124,7 @@ class OpenTurn:
     def add_auxiliary(self, record: AgentCall) -> list[TurnRecord]:
         """Take a call that stands beside the conversation."""
         self._auxiliary_calls += 1
+        self._auxiliary_cost = add_cost(self._auxiliary_cost, record.call.cost)
         run = None
         if record.facts.subagent_id is not None:
             run = self.subagents.by_id(record.facts.subagent_id)
@@ -200,6 +205,7 @@ class OpenTurn:
         call = record.call
         self.calls += 1
         self.ended_at_ns = max(self.ended_at_ns, call.timing.ended_at_ns)
+        self._cost = add_cost(self._cost, call.cost)
         if call.error is not None:
             self._error_calls += 1
         response = call.response
@@ -246,4 +252,6 @@ class OpenTurn:
             answer_text=self._answer_text,
             stop_reason=self._stop_reason,
             finish_reasons=self._finish_reasons,
+            cost=self._cost,
+            auxiliary_cost=self._auxiliary_cost,
         )

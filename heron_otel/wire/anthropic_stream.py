@@ -12,6 +12,7 @@ from heron_otel.wire.errors import error_of_value
 from heron_otel.wire.json_text import join_text
 from heron_otel.wire.messages import Part
 from heron_otel.wire.openai_messages import parse_arguments
+from heron_otel.wire.reported_cost import note_costs
 from heron_otel.wire.usage import anthropic_usage, count
 
 MAX_BLOCKS = 4096
@@ -23,6 +24,8 @@ _METADATA = ("stop_sequence", "stop_details", "container", "context_management")
 _ZERO_IS_ABSENT = frozenset(
     {"input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"}
 )
+# Members of a usage that are no token counts and choose the price.
+_USAGE_FACTS = frozenset({"service_tier", "server_tool_use", "speed", "inference_geo"})
 # Delta type to (member that holds its text, member of the block that it extends).
 _TEXT_DELTAS = {
     "text_delta": ("text", "text"),
@@ -122,6 +125,7 @@ class MessagesFold:
         answer = self._answer
         answer.understood = self._is_started or answer.error is not None
         answer.usage = anthropic_usage(self._usage) if self._usage else None
+        note_costs(answer.metadata, self._usage)
         if self._is_started:
             answer.choices = [self._close()]
         return answer
@@ -165,7 +169,7 @@ class MessagesFold:
                 name in _ZERO_IS_ABSENT and not count(value) and name in self._usage
             ):
                 continue
-            if name in ("service_tier", "server_tool_use"):
+            if name in _USAGE_FACTS:
                 self._answer.metadata[name] = value
             self._usage[name] = value
 

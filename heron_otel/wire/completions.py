@@ -13,6 +13,7 @@ from heron_otel.wire.errors import error_of_value
 from heron_otel.wire.json_text import decode_raw, join_text
 from heron_otel.wire.messages import Memory, Part, WireMessages, make_message
 from heron_otel.wire.parameters import Parameter, deployment_of, read_parameters, text_member
+from heron_otel.wire.reported_cost import note_costs
 from heron_otel.wire.usage import merge_last, openai_usage
 
 MAX_CHOICES = 1024
@@ -173,6 +174,7 @@ class CompletionFold:
         answer = self._answer
         answer.choices = [_close(self._choices[index]) for index in sorted(self._choices)]
         answer.usage = openai_usage(self._usage) if self._usage else None
+        note_costs(answer.metadata, self._usage)
         if not answer.done and answer.choices:
             is_finished = all(choice.stop_reason is not None for choice in answer.choices)
             answer.done = is_finished and (answer.usage is not None or not self._expects_usage)

@@ -41,6 +41,7 @@ def estimate_usage(request: LlmRequest, output_bytes: int, counted: Usage | None
         output_tokens=max(output_tokens, counted.output_tokens or 0),
         cache_read_tokens=counted.cache_read_tokens,
         cache_write_tokens=counted.cache_write_tokens,
+        cache_write_1h_tokens=counted.cache_write_1h_tokens,
         reasoning_tokens=counted.reasoning_tokens,
         audio_input_tokens=counted.audio_input_tokens,
         audio_output_tokens=counted.audio_output_tokens,

@@ -99,6 +99,7 @@ class GeminiFold:
         answer = self._answer
         answer.choices = [_close(self._candidates[index]) for index in sorted(self._candidates)]
         answer.usage = gemini_usage(self._usage) if self._usage else None
+        self._note("service_tier", self._usage.get("serviceTier"))
         self._note("trafficType", self._usage.get("trafficType"))
         blocked = self._blocked()
         if blocked is not None and not answer.choices:

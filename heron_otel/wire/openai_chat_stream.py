@@ -18,6 +18,7 @@ from heron_otel.wire.openai_messages import (
     tool_call,
     tool_call_part,
 )
+from heron_otel.wire.reported_cost import note_costs
 from heron_otel.wire.server_facts import USAGE_TIMES
 from heron_otel.wire.usage import merge_last, openai_usage
 
@@ -190,6 +191,7 @@ class ChatFold:
             answer.metadata["usage_times"] = {
                 name: value for name, value in self._usage.items() if name in USAGE_TIMES
             }
+        note_costs(answer.metadata, self._usage)
         if not answer.done and answer.choices:
             is_finished = all(choice.stop_reason is not None for choice in answer.choices)
             answer.done = is_finished and (answer.usage is not None or not self._expects_usage)

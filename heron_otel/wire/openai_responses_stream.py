@@ -21,6 +21,7 @@ from heron_otel.wire.openai_responses_items import (
     needs_client,
     text_bytes,
 )
+from heron_otel.wire.reported_cost import note_costs
 from heron_otel.wire.usage import openai_usage
 
 MAX_ITEMS = 4096
@@ -197,6 +198,7 @@ class ResponsesFold:
         answer = self._answer
         answer.understood = answer.understood or self._is_begun or answer.error is not None
         answer.usage = openai_usage(self._usage) if self._usage else None
+        note_costs(answer.metadata, self._usage)
         if self._is_begun:
             answer.choices = [self._close()]
         return answer

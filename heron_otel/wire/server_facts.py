@@ -7,7 +7,8 @@ each field that is there, nothing for those that are not.
 Sources: OpenAI API reference, "Rate limits" and "Debugging requests"; Anthropic API, "Rate
 limits" and "Errors"; Groq, Azure OpenAI, OpenRouter, Cohere and Mistral documentation of their
 rate limit fields; draft-ietf-httpapi-ratelimit-headers-07; RFC 9110, section 10.2.3 (Retry-After);
-Envoy, "x-envoy-upstream-service-time"; Ollama API, "Response" of Generate; Groq API, ``usage``.
+Envoy, "x-envoy-upstream-service-time"; Ollama API, "Response" of Generate; Groq API, ``usage``;
+Gemini API, "Priority inference" (tier field). Costs: ``reported_cost.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from functools import lru_cache
 
 from heron_otel.records.http import HttpResponse
 from heron_otel.records.wire import Json, ServerFacts
+from heron_otel.wire.reported_cost import COST_FIELD, cost_of_text, cost_of_usage
 
 MAX_ID_CHARACTERS = 256
 """Characters kept of a request id; real ones stay below 100."""
@@ -173,8 +175,8 @@ _TIMES: Mapping[str, tuple[str, _Reader]] = {
     "x-envoy-upstream-service-time": ("upstream_s", _milliseconds),
     "x-queue-time": ("queue_s", _milliseconds),
 }
-_TIERS = frozenset({"x-service-tier", "anthropic-service-tier"})
-_KNOWN = frozenset((*_LIMITS, *_TIMES, *_ID_RANKS, *_TIERS))
+_TIERS = frozenset({"x-service-tier", "anthropic-service-tier", "x-gemini-service-tier"})
+_KNOWN = frozenset((*_LIMITS, *_TIMES, *_ID_RANKS, *_TIERS, COST_FIELD))
 
 # Members of answers: nanoseconds (ollama), seconds (Groq), milliseconds (llama.cpp ``timings``).
 _NANOSECONDS: Mapping[str, str] = {
@@ -199,7 +201,9 @@ _NESTED: tuple[tuple[str, float, Mapping[str, str]], ...] = (
     ("timings", 1e3, _TIMING_MILLISECONDS),
     ("meta_info", 1.0, _META_SECONDS),
 )
-_MEMBERS = frozenset((*_NANOSECONDS, "service_tier", *(name for name, _, _ in _NESTED)))
+_MEMBERS = frozenset(
+    (*_NANOSECONDS, "service_tier", "usage_cost", *(name for name, _, _ in _NESTED))
+)
 USAGE_TIMES = frozenset(_USAGE_SECONDS)
 """Members of a usage that are times; folds put them into the metadata as ``usage_times``."""
 
@@ -219,6 +223,7 @@ def server_facts(response: HttpResponse, metadata: Mapping[str, Json]) -> Server
     times: dict[str, float] = {}
     ranks: dict[int, str] = {}
     tier: str | None = None
+    cost: int | None = None
     now_ns = response.head_at_ns or response.started_at_ns
     for index, name in enumerate(names):
         if name not in _KNOWN:
@@ -227,6 +232,8 @@ def server_facts(response: HttpResponse, metadata: Mapping[str, Json]) -> Server
         if name in _ID_RANKS:
             if text:
                 ranks.setdefault(_ID_RANKS[name], text[:MAX_ID_CHARACTERS])
+        elif name == COST_FIELD:
+            cost = cost_of_text(text)
         elif name in _TIERS:
             tier = tier or text[:MAX_ID_CHARACTERS] or None
         else:
@@ -237,10 +244,12 @@ def server_facts(response: HttpResponse, metadata: Mapping[str, Json]) -> Server
                 into.setdefault(suffix, value)
     if is_told:
         _read_members(metadata, times)
+        if cost is None and "usage_cost" in metadata:
+            cost = cost_of_usage(metadata["usage_cost"])
         told = metadata.get("service_tier")
         if tier is None and isinstance(told, str) and told:
             tier = told[:MAX_ID_CHARACTERS]
-    if not (limits or times or ranks or tier):
+    if not (limits or times or ranks or tier) and cost is None:
         return None
     return ServerFacts(
         request_id=ranks[min(ranks)] if ranks else None,
@@ -253,6 +262,7 @@ def server_facts(response: HttpResponse, metadata: Mapping[str, Json]) -> Server
         load_s=times.get("load_s"),
         prompt_s=times.get("prompt_s"),
         generation_s=times.get("generation_s"),
+        cost_pusd=cost,
     )
 
 

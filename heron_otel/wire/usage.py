@@ -86,6 +86,10 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
         output_tokens=output_tokens,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
+        cache_write_1h_tokens=_hour(
+            _details(usage, "cache_creation") or _details(prompt, "cache_creation_token_details"),
+            cache_write,
+        ),
         reasoning_tokens=reasoning,
         audio_input_tokens=count(prompt.get("audio_tokens")),
         audio_output_tokens=count(completion.get("audio_tokens")),
@@ -103,8 +107,8 @@ def anthropic_usage(usage: Mapping[str, Json]) -> Usage | None:
         return openai_usage(usage)
     cache_read = count(usage.get("cache_read_input_tokens"))
     cache_write = count(usage.get("cache_creation_input_tokens"))
+    written = _details(usage, "cache_creation")
     if cache_write is None:
-        written = _details(usage, "cache_creation")
         parts = [number for name in written if (number := count(written[name])) is not None]
         cache_write = sum(parts) if parts else None
     details = _details(usage, "output_tokens_details")
@@ -116,8 +120,18 @@ def anthropic_usage(usage: Mapping[str, Json]) -> Usage | None:
         output_tokens=output_tokens,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
+        cache_write_1h_tokens=_hour(written, cache_write),
         reasoning_tokens=_first(details, "reasoning_tokens", "thinking_tokens"),
     )
+
+
+def _hour(written: Mapping[str, Json], cache_write: int | None) -> int | None:
+    """Return how many of the tokens written to the cache it keeps for an hour.
+
+    Source: Anthropic API, "Prompt caching", ``cache_creation`` by time to live.
+    """
+    hour = count(written.get("ephemeral_1h_input_tokens")) if written else None
+    return None if hour is None or cache_write is None else min(hour, cache_write)
 
 
 def gemini_usage(usage: Mapping[str, Json]) -> Usage | None:

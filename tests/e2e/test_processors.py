@@ -21,10 +21,12 @@ processors:
       - name: acme
         user_agents: ["acme-agent/*"]
         session: ["header:x-acme-run"]
+  cost:
+    prices: [{provider: "*", models: ["gpt-*"], input: 2, output: 30, source: contract}]
 exporters: {debug: }
 service:
   pipelines:
-    traces: {receivers: [pcap/unused], processors: [spans, agents], exporters: [debug]}
+    traces: {receivers: [pcap/unused], processors: [spans, agents, cost], exporters: [debug]}
 """
 
 
@@ -81,6 +83,20 @@ def test_decode_takes_agents_and_policy_of_a_configuration(folder: Path) -> None
     assert "secret plan" not in text
     assert "secret plan" in json.dumps(spans(*files, "--policy", "redacted"))
     assert '"gen_ai.agent.name": "generic"' in json.dumps(spans(files[0]))
+
+
+def test_decode_takes_prices_of_a_configuration(folder: Path) -> None:
+    files = (str(folder / "one.pcap"), "--config", str(folder / "agent.yaml"))
+    dollars = 9 * 2e-6 + 1 * 30e-6
+    call, turn = (span["attributes"] for span in spans(*files))
+    assert isinstance(call, dict)
+    assert isinstance(turn, dict)
+    assert (call["heron.cost.total"], call["heron.cost.book"]) == (dollars, "configured")
+    assert turn["heron.turn.cost"] == dollars
+    # Without them the capture has the price of its own day.
+    (built_in, _) = (span["attributes"] for span in spans(files[0]))
+    assert isinstance(built_in, dict)
+    assert built_in["heron.cost.total"] == 9 * 1.25e-6 + 1 * 10e-6
 
 
 def test_replay_takes_agents_of_a_configuration(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 # What the modules of a package may import from heron_otel, besides their own package.
 # ``exporters`` and ``receivers`` stand for what components of that kind share.
 BASE = frozenset({"errors", "log", "__version__", ""})
-STAGES = frozenset({"http", "wire", "hops", "agents", "turns", "telemetry"})
+STAGES = frozenset({"http", "wire", "hops", "cost", "agents", "turns", "telemetry"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "log": frozenset(),

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from heron_otel.records.agents import CallRole
+from heron_otel.records.cost import CallCost, Unpriced
 from heron_otel.records.http import BodyFlag, ExchangeEnd
 from heron_otel.records.telemetry import SpanLink, StatusCode
 from heron_otel.records.wire import CallError, Usage
@@ -415,3 +416,41 @@ def test_what_the_server_says_about_its_work_is_on_the_span() -> None:
     assert attributes["heron.server.processing_time"] == 0.25
     assert attributes["heron.response.request_id"] == "req_1"
     assert attributes["heron.response.retry_after"] == 7.0
+
+
+def test_cost_has_its_parts_and_where_the_price_comes_from() -> None:
+    cost = CallCost(
+        priced_pusd=33_300_000_000,
+        input_pusd=3_000_000_000,
+        cache_read_pusd=1_800_000_000,
+        cache_write_pusd=13_500_000_000,
+        output_pusd=15_000_000_000,
+        fees_pusd=0,
+        reported_pusd=7,
+        book="2026-11-28",
+        tier="batch",
+    )
+    usage = Usage(input_tokens=9, output_tokens=1, cache_write_tokens=5, cache_write_1h_tokens=2)
+    call = msgspec.structs.replace(make_call(usage=usage), cost=cost)
+    attributes = span_of(place(call)).attributes
+    assert {name: value for name, value in attributes.items() if "cost" in name} == {
+        "heron.cost.total": 0.0333,
+        "heron.cost.input": 0.003,
+        "heron.cost.cache_read": 0.0018,
+        "heron.cost.cache_write": 0.0135,
+        "heron.cost.output": 0.015,
+        "heron.cost.reported": 7e-12,
+        "heron.cost.book": "2026-11-28",
+        "heron.cost.tier": "batch",
+    }
+    assert attributes["heron.usage.cache_write_1h.input_tokens"] == 2
+
+
+def test_unknown_cost_is_said_and_a_stated_one_fills_in() -> None:
+    cost = CallCost(reported_pusd=2_000_000_000, unknown=Unpriced.PRICE)
+    stated = span_of(place(msgspec.structs.replace(make_call(), cost=cost))).attributes
+    assert stated["heron.cost.total"] == stated["heron.cost.reported"] == 0.002
+    assert stated["heron.cost.unknown"] == "no_price"
+    bare = CallCost(unknown=Unpriced.USAGE)
+    unknown = span_of(place(msgspec.structs.replace(make_call(), cost=bare))).attributes
+    assert {name for name in unknown if "cost" in name} == {"heron.cost.unknown"}

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from heron_otel.records.cost import CostSum
 from heron_otel.records.telemetry import SpanKind, StatusCode
 from heron_otel.records.turns import TurnProgress, TurnStatus
 from heron_otel.telemetry.ids import SpanRole, span_id_of
@@ -231,3 +233,19 @@ def test_turn_has_an_error_type_only_when_it_failed(
     span = span_of(make_turn(status=status, error_type="overloaded_error"))
     assert span.attributes.get("error.type") == error_type
     assert (span.status_code is StatusCode.ERROR) == (error_type is not None)
+
+
+def test_turn_and_sub_agent_say_what_is_known_of_their_cost_and_what_lacks() -> None:
+    known = CostSum(known_pusd=1_500_000_000, known_calls=2, unpriced_calls=1)
+    turn = msgspec.structs.replace(
+        make_turn(), cost=known, auxiliary_cost=CostSum(unpriced_calls=2)
+    )
+    attributes = span_of(turn).attributes
+    assert attributes["heron.turn.cost"] == 0.0015
+    assert attributes["heron.turn.unpriced_calls"] == 3
+    assert "heron.turn.auxiliary_cost" not in attributes
+    subagent = span_of(
+        msgspec.structs.replace(make_subagent_run(tool_run=None), cost=known)
+    ).attributes
+    assert subagent["heron.subagent.cost"] == 0.0015
+    assert subagent["heron.turn.unpriced_calls"] == 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from heron_otel.records.cost import CallCost, CostSum
 from heron_otel.records.wire import LlmCall, Usage
 from tests.support.agent_calls import (
     CLAUDE,
@@ -65,6 +67,24 @@ def synchronous(agent: str | None, name: str = "Agent") -> list[LlmCall]:
         main([*spawned(name), results((SPAWN_ID, "7 files"))], 4.2, 5.0, text="seven",
              headers=headers),
     ]  # fmt: skip
+
+
+def test_cost_of_a_sub_agent_is_its_own_and_that_of_the_turn() -> None:
+    calls = [
+        msgspec.structs.replace(each, cost=CallCost(priced_pusd=10**place))
+        for place, each in enumerate(synchronous(AGENT_ID))
+    ]
+    out = run(calls)
+    (turn,) = out.turns
+    (subagent,) = out.subagents
+    own = sum(10**place for place, each in enumerate(calls) if each.key in _of(out, subagent.key))
+    assert 0 < own < turn.cost.known_pusd
+    assert subagent.cost == CostSum(known_pusd=own, known_calls=subagent.calls)
+    assert turn.cost.known_calls == len(calls)
+
+
+def _of(out: Turns, subagent: str) -> set[str]:
+    return {each.agent_call.call.key for each in out.placed if each.subagent == subagent}
 
 
 @pytest.mark.case(95)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from heron_otel.records.cost import CallCost, CostSum, Unpriced
 from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.turns import PlacedCall, TurnStatus
 from heron_otel.records.wire import LlmCall, Usage
@@ -443,3 +445,19 @@ def test_announced_call_that_never_ends_is_given_up_after_an_hour() -> None:
     assert out.advance(3599.0).turns == []
     assert len(out.advance(3601.0).turns) == 1
     assert out.tracker.counters["in_flight_lost"] == 1
+
+
+def priced(of: LlmCall, pusd: int | None) -> LlmCall:
+    unknown = Unpriced.PRICE if pusd is None else None
+    return msgspec.structs.replace(of, cost=CallCost(priced_pusd=pusd, unknown=unknown))
+
+
+def test_costs_are_summed_and_calls_without_one_are_counted() -> None:
+    first, second = loop()
+    monitor = claude([user("check")], 1.1, 1.4, offered=None, text="no</block>",
+                     parameters={"stop_sequences": ["</block>"]})  # fmt: skip
+    (turn,) = run([priced(first, 5), priced(monitor, 3), priced(second, None)]).turns
+    assert turn.cost == CostSum(known_pusd=5, known_calls=1, unpriced_calls=1)
+    assert turn.auxiliary_cost == CostSum(known_pusd=3, known_calls=1)
+    (free,) = run(loop()).turns
+    assert free.cost == CostSum()

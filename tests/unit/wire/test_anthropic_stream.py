@@ -89,7 +89,7 @@ def test_usage_of_the_delta_goes_before_that_of_the_start_but_for_zeros() -> Non
     assert response.usage == Usage(input_tokens=105, output_tokens=42, cache_read_tokens=100)
 
 
-def test_cache_creation_by_lifetime_is_summed() -> None:
+def test_cache_creation_is_kept_apart_by_lifetime() -> None:
     usage = {
         "input_tokens": 3,
         "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 7},
@@ -97,7 +97,9 @@ def test_cache_creation_by_lifetime_is_summed() -> None:
     }
     call = body([{"type": "text", "text": "x"}], usage=usage)
     assert call.response is not None
-    assert call.response.usage == Usage(input_tokens=30, output_tokens=1, cache_write_tokens=27)
+    assert call.response.usage == Usage(
+        input_tokens=30, output_tokens=1, cache_write_tokens=27, cache_write_1h_tokens=7
+    )
 
 
 @pytest.mark.case(71)

@@ -130,6 +130,7 @@ def test_parts_never_exceed_their_totals(usage: dict[str, Json]) -> None:
         if made.input_tokens is not None:
             cached = (made.cache_read_tokens or 0) + (made.cache_write_tokens or 0)
             assert cached <= made.input_tokens
+        assert (made.cache_write_1h_tokens or 0) <= (made.cache_write_tokens or 0)
         if made.output_tokens is not None and normalise is openai_usage:
             assert (made.reasoning_tokens or 0) <= made.output_tokens
 

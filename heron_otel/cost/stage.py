@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage that says what calls cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from heron_otel.cost.book import PriceBook
+from heron_otel.cost.charge import cost_of
+from heron_otel.records.wire import FoldedRecord, LlmCall
+
+
+class Costs:
+    """Puts its cost on each logical call. Has no state but counters, so order does not matter.
+
+    ``book`` None puts none. ``counters`` has ``priced``, ``reported`` (only the server says what
+    it costs), ``unpriced`` and, by reason, ``unpriced.no_price`` and the others of ``Unpriced``.
+    """
+
+    def __init__(self, book: PriceBook | None) -> None:
+        self._book = book
+        self.counters: Counter[str] = Counter()
+
+    def feed(self, record: FoldedRecord) -> Iterable[FoldedRecord]:
+        """Return the record, a call with its cost."""
+        if self._book is None or not isinstance(record, LlmCall):
+            return (record,)
+        if record.folded is not None and record.folded.late_hop_of is not None:
+            return (record,)  # its logical call has the cost
+        cost = cost_of(record, self._book)
+        if cost is None:
+            return (record,)
+        if cost.priced_pusd is not None:
+            self.counters["priced"] += 1
+        else:
+            self.counters["unpriced" if cost.reported_pusd is None else "reported"] += 1
+            if cost.unknown is not None:
+                self.counters[f"unpriced.{cost.unknown.value}"] += 1
+        return (msgspec.structs.replace(record, cost=cost),)
+
+    def advance(self, now_ns: int) -> Iterable[FoldedRecord]:
+        """Return nothing: this stage waits for nothing."""
+        return ()
+
+    def finish(self) -> Iterable[FoldedRecord]:
+        """Return nothing: this stage holds nothing."""
+        return ()
