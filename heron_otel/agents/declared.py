@@ -35,25 +35,43 @@ class Declared:
 
     def __init__(self, configs: Sequence[ProfileConfig]) -> None:
         self._profiles = tuple(_Profile(config) for config in configs)
-        self._agents = tuple(_literal(p) for c in configs for p in c.user_agents)
+        self._agents = _Beginnings([p for c in configs for p in c.user_agents])
         self._fields = frozenset(name for config in configs for name in config.headers)
         self._tools = frozenset(name for config in configs for name in config.tools)
-        self._systems = tuple(_literal(p) for c in configs for p in c.systems)
+        self._systems = _Beginnings([p for c in configs for p in c.systems])
 
     def facts(self, view: CallView) -> AgentFacts | None:
         """Return the facts of a call with the marks of one of the profiles, else None."""
         headers = view.headers
         if (
-            not headers.get("user-agent", "").startswith(self._agents)
+            not self._agents.may_match(headers.get("user-agent", ""))
             and self._fields.isdisjoint(headers)
             and self._tools.isdisjoint(view.request.tool_names)
-            and not (self._systems and view.system_text.startswith(self._systems))
+            and not (self._systems and self._systems.may_match(view.system_text))
         ):
             return None
         for profile in self._profiles:
             if profile.knows(view):
                 return profile.facts(view)
         return None
+
+
+class _Beginnings:
+    """What texts that match one of some patterns begin with."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._literals = tuple(filter(None, map(_literal, patterns)))
+        self._open = _any_of([pattern for pattern in patterns if not _literal(pattern)])
+
+    def __bool__(self) -> bool:
+        """Return whether there are patterns."""
+        return bool(self._literals) or self._open is not None
+
+    def may_match(self, text: str) -> bool:
+        """Return False when none of the patterns matches ``text``."""
+        if text.startswith(self._literals):
+            return True
+        return self._open is not None and bool(self._open(text))
 
 
 class _Profile:
