@@ -8,6 +8,7 @@ An agent sends its whole history with every call. A wire item that came before g
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, cast
 
@@ -64,7 +65,10 @@ class RawMemo(Generic[T]):
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._entries: dict[tuple[str, int, bytes, bytes], tuple[bytes, T, int]] = {}
+        # Not a dict: to find its first entry it looks at every place that was emptied before it.
+        self._entries: OrderedDict[tuple[str, int, bytes, bytes], tuple[bytes, T, int]] = (
+            OrderedDict()
+        )
         self.bytes_held = 0
         self.hits = 0
         self.misses = 0
@@ -78,8 +82,7 @@ class RawMemo(Generic[T]):
             self.misses += 1
             return None
         self.hits += 1
-        del self._entries[key]
-        self._entries[key] = entry
+        self._entries.move_to_end(key)
         return entry[1]
 
     def store(self, kind: str, raw: bytes, value: T, value_bytes: int) -> None:
@@ -95,8 +98,7 @@ class RawMemo(Generic[T]):
         self._entries[key] = (raw, value, size)
         self.bytes_held += size
         while self.bytes_held > self._limit_bytes:
-            oldest = next(iter(self._entries))
-            self.bytes_held -= self._entries.pop(oldest)[2]
+            self.bytes_held -= self._entries.popitem(last=False)[1][2]
             self.evictions += 1
 
     @staticmethod
