@@ -29,7 +29,7 @@ test-setup: setup
 	@deploy/system-packages.sh test
 
 test: test-setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: test-setup
 	$(BIN)/ruff check .
