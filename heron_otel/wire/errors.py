@@ -37,13 +37,11 @@ def error_of_value(value: dict[str, Json]) -> CallError | None:
         return None
     if not isinstance(error, dict):
         return CallError(type=OTHER)
-    found = None
-    for member in ("type", "status", "code"):
-        found = _name(error.get(member))
-        if found is not None:
-            break
-    message = error.get("message")
-    return CallError(type=found or OTHER, message=_cut(message))
+    told = [_name(error.get(member)) for member in ("type", "status", "code")]
+    names = [name for name in told if name is not None]
+    # Azure writes the HTTP status beside the word that says what happened.
+    words = [name for name in names if not name.isdecimal()]
+    return CallError(type=(words or names or [OTHER])[0], message=_cut(error.get("message")))
 
 
 def error_of_status(

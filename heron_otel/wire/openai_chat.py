@@ -28,6 +28,7 @@ _PARAMETERS: Mapping[str, Parameter] = {
     "max_tokens": Parameter.integer("max_tokens"),
     "max_completion_tokens": Parameter.integer("max_tokens", wins=True),
     "seed": Parameter.integer("seed"),
+    "random_seed": Parameter.integer("seed"),  # Mistral
     "frequency_penalty": Parameter.real("frequency_penalty"),
     "presence_penalty": Parameter.real("presence_penalty"),
     "stop": Parameter.texts("stop_sequences"),

@@ -14,16 +14,17 @@ import os
 import struct
 import sys
 import textwrap
+from importlib.metadata import version
 from pathlib import Path
 
-import anthropic
-import openai
 import zstandard
 
 from tests.replay.scenarios import (
     anthropic_calls,
+    bedrock_calls,
     faults,
     gemini_calls,
+    maker_calls,
     openai_calls,
     other_calls,
     responses_calls,
@@ -50,6 +51,8 @@ SCENARIOS: dict[str, Scenario] = {
         workday,
         gemini_calls,
         other_calls,
+        bedrock_calls,
+        maker_calls,
     )
     for scenario in module.SCENARIOS
 }
@@ -109,8 +112,9 @@ def readme(scenario: Scenario) -> str:
         f"# {scenario.name}",
         textwrap.fill(scenario.about, 96),
         textwrap.fill(
-            f"Recorded by `python -m tests.replay.record {scenario.name}` with openai "
-            f"{openai.__version__} and anthropic {anthropic.__version__} against the scripted "
+            f"Recorded by `python -m tests.replay.record {scenario.name}` with "
+            f"{' and '.join(f'{name} {version(name)}' for name in scenario.packages)} "
+            "against the scripted "
             f"server of `tests/support/llm_server.py` in a network namespace of its own. {where}. "
             "Prompts, answers and keys are made up; no text of a vendor is in here. "
             "`server.jsonl` is what the server received and sent.",

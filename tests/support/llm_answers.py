@@ -86,6 +86,7 @@ class Tokens:
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    untold: tuple[str, ...] = ()  # counts that the API has no member for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,7 @@ class Answer:
     tokens: Tokens | None = None  # None: computed from sizes
     delivery: Delivery = field(default_factory=Delivery)
     fields: tuple[tuple[str, str], ...] = ()  # further response header fields
+    dialect: Literal["openai", "mistral", "azure"] = "openai"  # of Chat Completions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,7 @@ class Failure:
     message: str
     retry_after_s: float | None = None
     coding: Literal["gzip", "br", "zstd", "deflate"] | None = None
+    body: Json = None  # None: that of the wire API
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,9 +199,15 @@ def wire_api_of(method: str, path: str) -> str | None:
         return "gemini"
     if path.endswith(("/api/chat", "/api/generate")):
         return "ollama"
+    if path.startswith("/model/"):
+        return "bedrock-converse" if "/converse" in path else "bedrock-invoke"
+    if path.endswith("/v2/chat"):
+        return "cohere"
+    if path.endswith(("/v1/messages", "awPredict")):
+        return "anthropic-messages"
     if path.endswith("/v1/completions"):
         return "openai-completions"
-    return "anthropic-messages" if path.endswith("/v1/messages") else None
+    return None
 
 
 def say(text: str, *, stop: Stop = "stop", tokens: Tokens | None = None, **rest: Any) -> Answer:

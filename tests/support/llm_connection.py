@@ -9,7 +9,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, Protocol
 
 from tests.support.llm_answers import (
@@ -27,41 +26,23 @@ from tests.support.llm_answers import (
     Tokens,
     wire_api_of,
 )
+from tests.support.llm_asked import in_chat_words
 from tests.support.llm_coding import encoder
-from tests.support.llm_dialects import (
-    completion_body,
-    completion_events,
-    framing_of,
-    gemini_body,
-    gemini_events,
-    in_assist_form,
-    in_chat_words,
-    ollama_body,
-    ollama_events,
-    streams,
-)
 from tests.support.llm_log import Sent, logged_fields
-from tests.support.llm_render import (
-    Event,
-    anthropic_body,
-    anthropic_events,
-    error_body,
-    error_event,
-    openai_body,
-    openai_events,
-)
-from tests.support.llm_render_responses import (
-    responses_body,
-    responses_error,
-    responses_events,
+from tests.support.llm_render import Event, error_body
+from tests.support.llm_rendering import (
+    MEDIA_TYPES,
+    answers_as_converse,
+    failing_event,
+    framing_of,
+    rendered_body,
+    rendered_events,
+    stream_parts,
+    streams,
 )
 
 SOCKET_TIMEOUT_S = 30.0
-MEDIA_TYPES = {
-    "sse": "text/event-stream; charset=utf-8",
-    "array": "application/json; charset=UTF-8",
-    "lines": "application/x-ndjson",
-}
+AMAZON_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 HEAD_LIMIT_BYTES = 65_536
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 REASONS |= {429: "Too Many Requests", 500: "Internal Server Error", 529: "Site is overloaded"}
@@ -157,9 +138,13 @@ class Connection:
                 sent.finish("complete")
                 return True
             case Failure():
-                sent.failed(reply.status, reply.type, reply.message)
-                body = error_body(api, reply.status, reply.type, reply.message)
+                body = reply.body
+                if body is None:
+                    body = error_body(api, reply.status, reply.type, reply.message)
+                sent.failed(reply.status, reply.type, reply.message, body.get("id"))
                 extra: tuple[tuple[str, str], ...] = (("request-id", f"req_{asked.index:08d}"),)
+                if api.startswith("bedrock-"):
+                    extra = (("x-amzn-requestid", AMAZON_ID), ("x-amzn-errortype", reply.type))
                 if reply.retry_after_s is not None:
                     extra += (("retry-after", f"{reply.retry_after_s:g}"),)
                 data = json.dumps(body).encode()
@@ -172,10 +157,7 @@ class Connection:
                 return False
             case StreamFailure():
                 events = self._events(asked, reply.answer, sent)[: reply.after]
-                if api == "openai-responses":
-                    events.append(responses_error(reply.after, reply.type, reply.message))
-                else:
-                    events.append(error_event(api, reply.type, reply.message))
+                events.append(failing_event(api, reply))
                 return self._stream(asked, reply.answer, events, sent)
             case Answer() if streams(api, asked.path, asked.body):
                 return self._stream(asked, reply, self._events(asked, reply, sent), sent)
@@ -187,18 +169,23 @@ class Connection:
         response_id = self._server.response_id(api, asked.index)
         model = answer.model or in_chat_words(api, asked.path, asked.body)["model"]
         tokens = answer.tokens or _computed_tokens(asked.body, answer.choices)
-        sent.begin(response_id, model, len(answer.choices))
+        as_converse = answers_as_converse(api, asked.body)
+        sent.begin(
+            None if as_converse else response_id,
+            None if as_converse or api == "cohere" else model,
+            len(answer.choices),
+        )
         return response_id, model, tokens
 
     def _events(self, asked: Asked, answer: Answer, sent: Sent) -> list[Event]:
         facts = self._facts(asked, answer, sent)
         options = asked.body.get("stream_options") or {}
         usage = bool(options.get("include_usage")) and answer.delivery.usage != "none"
-        return _rendered_events(asked, answer, facts, include_usage=usage)
+        return rendered_events(asked, answer, facts, include_usage=usage)
 
     def _whole(self, asked: Asked, answer: Answer, sent: Sent) -> bool:
         facts = self._facts(asked, answer, sent)
-        body = _rendered_body(asked, answer, facts)
+        body = rendered_body(asked, answer, facts)
         delivery = answer.delivery
         time.sleep(delivery.head_delay_s)
         data = json.dumps(body, ensure_ascii=False).encode()
@@ -212,7 +199,7 @@ class Connection:
                 coding=delivery.coding,
                 write_bytes=delivery.write_bytes,
             )
-            for event in _rendered_events(asked, answer, facts, include_usage=True):
+            for event in rendered_events(asked, answer, facts, include_usage=True):
                 sent.event(event, stream=False)
             sent.finish("complete")
             return True
@@ -245,18 +232,8 @@ class Connection:
     def _stream(self, asked: Asked, answer: Answer, events: list[Event], sent: Sent) -> bool:
         delivery = answer.delivery
         encode = encoder(delivery.coding)
-        parts: list[bytes] = []
         framing = framing_of(asked.wire_api or "", asked.path)
-        for event in events:
-            match framing:
-                case "lines":
-                    text = json.dumps(event.data, ensure_ascii=False).encode() + b"\n"
-                case "array":
-                    start = b",\r\n" if parts else b"["
-                    text = start + json.dumps(event.data, ensure_ascii=False).encode()
-                case _:
-                    text = _sse(event, delivery)
-            parts.append(encode.add(text))
+        parts = [encode.add(part) for part in stream_parts(framing, events, delivery)]
         last = (encode.add(b"]") if framing == "array" else b"") + encode.end()
         fields = [("content-type", MEDIA_TYPES[framing]), ("cache-control", "no-cache")]
         match delivery.framing:
@@ -349,43 +326,6 @@ class Connection:
         self._buffer += data
 
 
-def _rendered_events(
-    asked: Asked, answer: Answer, facts: tuple[Json, str, Tokens], *, include_usage: bool
-) -> list[Event]:
-    match asked.wire_api:
-        case "anthropic-messages":
-            return anthropic_events(answer, *facts)
-        case "openai-responses":
-            return responses_events(answer, *facts, asked.body)
-        case "gemini":
-            return [
-                replace(event, data=in_assist_form(asked.path, event.data))
-                for event in gemini_events(answer, *facts)
-            ]
-        case "ollama":
-            return ollama_events(answer, *facts[1:], chat=asked.path.endswith("/api/chat"))
-        case "openai-completions":
-            return completion_events(answer, *facts, include_usage=include_usage)
-        case _:
-            return openai_events(answer, *facts, include_usage=include_usage)
-
-
-def _rendered_body(asked: Asked, answer: Answer, facts: tuple[Json, str, Tokens]) -> Json:
-    match asked.wire_api:
-        case "anthropic-messages":
-            return anthropic_body(answer, *facts)
-        case "openai-responses":
-            return responses_body(answer, *facts, asked.body)
-        case "gemini":
-            return in_assist_form(asked.path, gemini_body(answer, *facts))
-        case "ollama":
-            return ollama_body(answer, *facts[1:], chat=asked.path.endswith("/api/chat"))
-        case "openai-completions":
-            return completion_body(answer, *facts)
-        case _:
-            return openai_body(answer, *facts)
-
-
 def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}", "server: scripted-llm"]
     lines += [f"{name}: {value}" for name, value in fields]
@@ -394,16 +334,6 @@ def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
 
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-
-
-def _sse(event: Event, delivery: Delivery) -> bytes:
-    lines = [": keep-alive"] if delivery.comments else []
-    name = {"native": event.name, "none": "", "message": "message"}[delivery.event_names]
-    if name:
-        lines.append(f"event: {name}")
-    data = "[DONE]" if event.data is None else json.dumps(event.data, ensure_ascii=False)
-    lines += [f"data: {data}", "", ""]
-    return delivery.newline.join(lines).encode()
 
 
 def _computed_tokens(request: dict[str, Any], choices: tuple[Choice, ...]) -> Tokens:

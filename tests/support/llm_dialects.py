@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of the scripted server in the formats of Gemini, Ollama and legacy completions, and what
-requests in these formats ask, in the words of Chat Completions.
-"""
+"""Answers of the scripted server in the formats of Gemini, Ollama and legacy completions."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from itertools import groupby
 
 from tests.support.llm_answers import Answer, Choice, Json, Text, Thinking, Tokens, ToolUse
 from tests.support.llm_render import CREATED, Effect, Event, openai_usage, pieces
@@ -21,20 +17,6 @@ GEMINI_STOPS = {
     "refusal": "PROHIBITED_CONTENT",
 }
 OTHER_STOPS = {"stop": "stop", "length": "length", "tool_call": "stop"}
-
-
-def streams(wire_api: str, path: str, body: dict[str, Json]) -> bool:
-    """Return whether a request asks for a stream."""
-    if wire_api == "gemini":
-        return ":streamGenerateContent" in path
-    return bool(body.get("stream", wire_api == "ollama"))
-
-
-def framing_of(wire_api: str, path: str) -> str:
-    """Return how a stream is framed: ``sse``, a JSON ``array`` or JSON ``lines``."""
-    if wire_api == "ollama":
-        return "lines"
-    return "array" if wire_api == "gemini" and "alt=sse" not in path else "sse"
 
 
 # Gemini
@@ -245,94 +227,3 @@ def completion_body(
         for index, text in texts.items()
     ]
     return {**events[0].data, "choices": choices, "usage": events[-2].data["usage"]}
-
-
-# Requests
-
-
-def in_chat_words(wire_api: str, path: str, request: Json) -> Json:
-    """Return ``request`` as a Chat Completions request with content parts of Anthropic."""
-    match wire_api:
-        case "gemini":
-            return _of_gemini(path, request)
-        case "openai-completions":
-            prompts = request["prompt"]
-            prompts = prompts if isinstance(prompts, list) else [prompts]
-            messages = [{"role": "user", "content": prompt} for prompt in prompts]
-            return {**request, "messages": messages}
-        case "ollama":
-            options = request.get("options", {})
-            asked = {"stream": True, "messages": [], **request, **options}
-            asked["max_tokens"] = options.get("num_predict")
-            if "prompt" in request:
-                asked["messages"] = [{"role": "user", "content": request["prompt"]}]
-            else:
-                asked["messages"] = [_of_ollama(message) for message in request["messages"]]
-            return asked
-        case _:
-            return request
-
-
-def _of_ollama(message: Json) -> Json:
-    if message["role"] != "tool":
-        thinking = message.get("thinking")
-        first = [{"type": "text", "text": thinking}] if thinking else []
-        text = message.get("content")
-        second = [{"type": "text", "text": text}] if text else []
-        return {"role": message["role"], "content": first + second}
-    return {**message, "tool_call_id": None}
-
-
-def _of_gemini(path: str, request: Json) -> Json:
-    named = re.search(r"/models/([^/:]+):", path)
-    model = named[1] if named else request["model"]
-    request = request.get("request", request)
-    config = request.get("generationConfig", {})
-    asked: dict[str, Json] = {
-        "model": model,
-        "stream": ":streamGenerateContent" in path,
-        "messages": [
-            {"role": content.get("role", "user"), "content": list(_gemini_content(content))}
-            for content in request["contents"]
-        ],
-        "tools": [
-            declaration
-            for tool in request.get("tools", [])
-            for declaration in tool.get("functionDeclarations", [])
-        ],
-    }
-    for theirs, ours in (
-        ("temperature", "temperature"),
-        ("topP", "top_p"),
-        ("topK", "top_k"),
-        ("seed", "seed"),
-        ("maxOutputTokens", "max_tokens"),
-        ("candidateCount", "n"),
-        ("stopSequences", "stop"),
-    ):
-        if theirs in config:
-            asked[ours] = config[theirs]
-    if config.get("responseMimeType") == "application/json":
-        asked["response_format"] = {"type": "json_schema"}
-    return asked
-
-
-def _gemini_content(content: Json) -> Iterator[Json]:
-    kinds = groupby(content["parts"], key=lambda part: "text" in part and bool(part.get("thought")))
-    if content.get("role") == "model":  # the pieces of a stream, sent back as they came
-        for _, parts in kinds:
-            text = "".join(part.get("text", "") for part in parts)
-            if text:
-                yield {"type": "text", "text": text}
-        return
-    for part in content["parts"]:
-        if "text" in part:
-            yield {"type": "text", "text": part["text"]}
-        elif "functionResponse" in part:
-            body = part["functionResponse"]
-            yield {
-                "type": "tool_result",
-                "tool_use_id": body.get("id"),
-                "content": body["response"],
-                "is_error": "error" in body["response"],
-            }

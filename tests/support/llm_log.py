@@ -14,6 +14,8 @@ CREDENTIALS = frozenset(
     {"authorization", "x-api-key", "x-goog-api-key", "cookie", "proxy-authorization"}
 )
 
+COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning")
+
 
 def logged_fields(names: Sequence[str], fields: dict[str, str]) -> dict[str, str]:
     """Return the request fields with their names as written and without credentials."""
@@ -46,7 +48,7 @@ class Sent:
             "outcome": None,
         }
 
-    def begin(self, response_id: str | None, model: str, choices: int) -> None:
+    def begin(self, response_id: str | None, model: str | None, choices: int) -> None:
         """Note the answer that follows; its id and model count as sent with the first event."""
         self._identity = (response_id, model)
         self._entry["choices"] = [
@@ -60,8 +62,9 @@ class Sent:
         self._entry["stream"] = stream
         self._entry["first_byte_at_ns"] = time.time_ns()
 
-    def failed(self, status: int, kind: str, message: str) -> None:
-        """An error response follows."""
+    def failed(self, status: int, kind: str, message: str, id_: str | None) -> None:
+        """An error response follows; some have the id of a response."""
+        self._entry["response_id"] = id_
         self._entry["error"] = {"type": kind, "message": message, "status": status}
 
     def event(self, event: Event, *, stream: bool) -> None:
@@ -88,7 +91,8 @@ class Sent:
                     choice["stop_reason"] = reason
                 case "usage", Tokens() as tokens:
                     entry["tokens"] = {
-                        name: getattr(tokens, name) for name in Tokens.__dataclass_fields__
+                        name: None if name in tokens.untold else getattr(tokens, name)
+                        for name in COUNTS
                     }
                 case "error", dict(error):
                     entry["error"] = error | {"status": None}

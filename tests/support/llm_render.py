@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import zip_longest
 
 from tests.support.llm_answers import (
@@ -403,6 +404,11 @@ def error_body(wire_api: str, status: int, kind: str, message: str) -> dict[str,
         return {"error": {"code": status, "message": message, "status": kind}}
     if wire_api == "ollama":
         return {"error": message}
+    if wire_api.startswith("bedrock-"):
+        return {"message": message}
+    if wire_api == "cohere":
+        digest = blake2b(message.encode(), digest_size=16).hexdigest()
+        return {"id": digest, "message": message}
     return {"error": {"message": message, "type": kind, "param": None, "code": str(status)}}
 
 
@@ -414,5 +420,7 @@ def error_event(wire_api: str, kind: str, message: str) -> Event:
         return Event("error", {"type": "error", "error": error}, effects)
     if wire_api == "gemini":
         return Event("", error_body(wire_api, 503, kind, message), effects)
+    if wire_api.startswith("bedrock-"):
+        return Event(kind, {"message": message}, effects)
     body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
     return Event("", body, effects)

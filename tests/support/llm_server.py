@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scripted LLM server over HTTP/1.1: OpenAI Chat Completions, Responses and completions,
-Anthropic Messages, Gemini, Ollama.
+"""A scripted LLM server over HTTP/1.1: OpenAI Chat Completions (also as Azure and Mistral send
+them), Responses and completions, Anthropic Messages, Gemini, Amazon Bedrock, Cohere, Ollama.
 
 A script maps each request to a reply (``llm_answers``). The server keeps a log of every exchange
 with what it really sent, event by event: the ground truth that spans are compared with.
@@ -136,12 +136,14 @@ class LlmServer:
         return self._script(asked)
 
     def response_id(self, wire_api: str, index: int) -> str | None:
-        """Return the id of a response; Ollama sends none."""
-        if wire_api == "ollama":
+        """Return the id of a response; Ollama and Converse send none."""
+        if wire_api in ("ollama", "bedrock-converse"):
             return None
         digest = blake2b(f"{self._name}/{index}".encode(), digest_size=12).hexdigest()
         prefixes = {
             "anthropic-messages": "msg_01",
+            "bedrock-invoke": "msg_bdrk_01",
+            "cohere": "",
             "openai-completions": "cmpl-",
             "openai-responses": "resp_",
             "gemini": "",

@@ -32,6 +32,7 @@ class Scenario:
     address: str = "127.0.0.1"
     mtu: int | None = None
     nanoseconds: bool = False
+    packages: tuple[str, ...] = ("openai", "anthropic")  # the SDKs that drive it
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ from tests.support.exchanges import make_exchange
             "RESOURCE_EXHAUSTED",
             "Q",
         ),
+        (
+            400,
+            {"error": {"message": "F", "type": None, "code": "content_filter", "status": 400}},
+            "content_filter",
+            "F",
+        ),
         (404, {"detail": "Not Found"}, "404", "Not Found"),
         (404, {"error": "model 'x' not found"}, "404", "model 'x' not found"),
         (400, {"error": "bad_request", "message": "Why"}, "bad_request", "Why"),

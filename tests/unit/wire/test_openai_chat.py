@@ -48,6 +48,10 @@ def test_newer_name_of_a_parameter_wins_in_any_order() -> None:
         assert asked(**members).parameters == {"max_tokens": 2}
 
 
+def test_seed_has_another_name_at_mistral() -> None:
+    assert asked(random_seed=7).parameters == {"seed": 7}
+
+
 def test_other_members_are_metadata_under_their_own_names() -> None:
     request = asked(
         user="u1",
