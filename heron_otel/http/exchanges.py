@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -14,6 +15,8 @@ from heron_otel.records.http import (
     HttpRecord,
     HttpRequest,
     HttpResponse,
+    WebSocketEnd,
+    WebSocketMessages,
 )
 
 MAX_OPEN = 65_536  # the default number of connections in one core; few hold more than one
@@ -58,6 +61,10 @@ class HttpDecoder:
                         records.append(exchange)
                 case HttpExchangeStarted():
                     records.append(self._start(record))
+                case WebSocketMessages() | WebSocketEnd():
+                    records.append(record)
+                case _:
+                    assert_never(record)
         return records
 
     def advance(self, now_ns: int) -> Sequence[HttpRecord]:

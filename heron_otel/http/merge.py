@@ -6,7 +6,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from heron_otel.records.http import HttpExchange, HttpRecord
+from heron_otel.records.http import (
+    HttpExchange,
+    HttpExchangeStarted,
+    HttpRecord,
+    WebSocketEnd,
+    WebSocketMessages,
+)
 
 _END = 1 << 63  # above every frame number and time
 
@@ -79,12 +85,16 @@ class ShardMerge:
         return ready
 
 
-def _order(record: HttpRecord) -> tuple[int, int, int, bool]:
+# Of one exchange. Records of a WebSocket stay in the order of their shard: the sort is stable.
+_RANKS = {HttpExchangeStarted: 0, HttpExchange: 1, WebSocketMessages: 2, WebSocketEnd: 2}
+
+
+def _order(record: HttpRecord) -> tuple[int, int, int, int]:
     return (
         record.emitted_frame,
         record.flow_id,
         record.index,
-        isinstance(record, HttpExchange),
+        _RANKS[type(record)],
     )
 
 

@@ -41,6 +41,7 @@ SENSITIVE_FIELDS = (
     "x-auth-token",
     "x-amz-security-token",
     "ocp-apim-subscription-key",
+    "sec-websocket-protocol",  # browsers put the key of OpenAI Realtime there
 )
 """Header fields whose values never leave the core: the credentials of HTTP and of LLM APIs."""
 

@@ -100,42 +100,6 @@ void coding_list_add(struct coding_list *list, uint32_t max_codings, const uint8
 	}
 }
 
-/*
- * zlib and brotli allocate through these; each block carries its size so that freeing it can be
- * accounted. 16 bytes keep the alignment of malloc().
- */
-static void *counted_alloc(void *opaque, size_t size)
-{
-	size_t *block = NULL;
-
-	if (size <= SIZE_MAX - 16)
-		block = memory_new(opaque, size + 16);
-	if (!block)
-		return NULL;
-	block[0] = size + 16;
-	return (uint8_t *)block + 16;
-}
-
-static void counted_free(void *opaque, void *address)
-{
-	size_t *block;
-
-	if (!address)
-		return;
-	block = (size_t *)((uint8_t *)address - 16);
-	memory_free(opaque, block, block[0]);
-}
-
-static voidpf zlib_alloc(voidpf opaque, uInt items, uInt size)
-{
-	return counted_alloc(opaque, (size_t)items * size);
-}
-
-static void zlib_free(voidpf opaque, voidpf address)
-{
-	counted_free(opaque, address);
-}
-
 /* False when the window just allocated is over max_buffered_bytes. */
 static bool account_zstd(struct decoder *decoder, struct stage *stage)
 {
@@ -154,8 +118,8 @@ static bool account_zstd(struct decoder *decoder, struct stage *stage)
 
 static bool open_zlib(struct decoder *decoder, struct stage *stage, int window_bits)
 {
-	stage->zlib =
-		(z_stream){.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = decoder->shared};
+	stage->zlib = (z_stream){
+		.zalloc = memory_zlib_alloc, .zfree = memory_zlib_free, .opaque = decoder->shared};
 	stage->open = inflateInit2(&stage->zlib, window_bits) == Z_OK;
 	return stage->open;
 }
@@ -169,7 +133,7 @@ static bool open_stage(struct decoder *decoder, struct stage *stage)
 		return true; /* opened when the first two bytes tell the format */
 	case CODING_BR:
 		stage->br =
-			BrotliDecoderCreateInstance(counted_alloc, counted_free, decoder->shared);
+			BrotliDecoderCreateInstance(memory_alloc, memory_release, decoder->shared);
 		stage->open = stage->br != NULL;
 		return stage->open;
 	case CODING_ZSTD:

@@ -13,6 +13,7 @@
  *   message.c, coding.c       content and its codings
  *   sse.c, sse_run.c          Server-Sent Events and template runs
  *   event_frames.c            binary event frames, which sse.c takes as events
+ *   websocket*.c              WebSocket frames and messages, after an upgrade
  *   batch.c                   MessagePack output
  */
 #ifndef HERON_CORE_H
@@ -96,6 +97,15 @@ struct core_limits {
 	X(event_limit)                                                                             \
 	X(event_comments)                                                                          \
 	X(event_frames_bad)                                                                        \
+	/* websocket*.c */                                                                         \
+	X(websockets)                                                                              \
+	X(websockets_refused) /* with an extension that we do not know, or no memory */            \
+	X(websocket_messages)                                                                      \
+	X(websocket_binary) /* binary messages that hold no JSON */                                \
+	X(websocket_binary_bytes)                                                                  \
+	X(websocket_control) /* Close, Ping, Pong */                                               \
+	X(websocket_lost)    /* messages that were not read whole */                               \
+	X(websocket_bad_frames)                                                                    \
 	/* batch.c */                                                                              \
 	X(records_dropped) /* out of memory or over BATCH_MAX_BYTES */
 

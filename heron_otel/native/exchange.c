@@ -13,19 +13,19 @@ static void write_address(struct batch *batch, const struct connection_identity 
 	batch_uint(batch, identity->port[side]);
 }
 
-/* The members that HttpExchangeStarted and HttpExchange have in common. */
-static void write_identity(const struct exchanges *exchanges, const struct exchange *exchange)
+void exchanges_write_identity(const struct exchanges *exchanges, uint32_t index,
+			      uint32_t request_seq)
 {
 	struct core_shared *shared = exchanges->shared;
 	struct batch *batch = shared->batch;
 
 	batch_uint(batch, exchanges->identity.flow_id);
-	batch_uint(batch, exchange->index);
+	batch_uint(batch, index);
 	batch_uint(batch, shared->frame);
 	batch_uint(batch, shared->now_ns);
 	write_address(batch, &exchanges->identity, exchanges->client);
 	write_address(batch, &exchanges->identity, 1 - exchanges->client);
-	batch_uint(batch, exchange->request_seq);
+	batch_uint(batch, request_seq);
 }
 
 static bool commit(struct core_shared *shared)
@@ -59,7 +59,7 @@ static void write_exchange(struct exchanges *exchanges, const struct exchange *e
 	batch_begin(batch);
 	batch_array(batch, 15);
 	batch_uint(batch, 1); /* tag of HttpExchange */
-	write_identity(exchanges, exchange);
+	exchanges_write_identity(exchanges, exchange->index, exchange->request_seq);
 	batch_uint(batch, exchange->end);
 	if (exchange->request)
 		message_write_request(exchange->request, batch);
@@ -257,7 +257,7 @@ static void announce(struct exchanges *exchanges, struct exchange *exchange)
 	batch_begin(batch);
 	batch_array(batch, 12);
 	batch_uint(batch, 0); /* tag of HttpExchangeStarted */
-	write_identity(exchanges, exchange);
+	exchanges_write_identity(exchanges, exchange->index, exchange->request_seq);
 	message_write_request(exchange->request, batch);
 	batch_uint(batch, shared->before_ns);
 	if (!commit(shared))

@@ -102,6 +102,9 @@ void exchanges_close(struct exchanges *exchanges, struct exchange *exchange, enu
 void exchanges_announce(struct exchanges *exchanges);
 /* Event time from which on exchanges_announce() has something to write; UINT64_MAX: nothing. */
 uint64_t exchanges_announce_ns(const struct exchanges *exchanges);
+/* Writes the nine members that name an exchange in every record. */
+void exchanges_write_identity(const struct exchanges *exchanges, uint32_t index,
+			      uint32_t request_seq);
 /* Frees everything without records. */
 void exchanges_free(struct exchanges *exchanges);
 

@@ -19,6 +19,7 @@ void http1_free(struct http1 *http)
 {
 	if (!http)
 		return;
+	websocket_free(http->websocket);
 	exchanges_free(&http->exchanges);
 	for (int side = 0; side < 2; side++)
 		bytes_free(http->shared, &http->streams[side].pending);
@@ -176,6 +177,13 @@ void http1_gap(struct http1 *http, int side, uint64_t ts_ns, uint64_t missing)
 		if (stream->message)
 			message_gap(http->shared, stream->message, missing);
 		break;
+	case AT_OFFER:
+		stream_drop_pending(http, side);
+		stream_lose_place(http, side);
+		break;
+	case AT_WEBSOCKET:
+		websocket_gap(http->websocket, stream_is_response(http, side), missing);
+		break;
 	case AT_SKIP:
 		break;
 	}
@@ -274,6 +282,10 @@ static void end_connection(struct http1 *http, enum stream_end why)
 		exchanges_close(exchanges, exchanges->first, end_of(http, exchanges->first, why));
 	while (exchanges->first_orphan)
 		exchanges_drop_orphan(exchanges);
+	if (http->websocket)
+		websocket_end(http->websocket, why);
+	websocket_free(http->websocket);
+	http->websocket = NULL;
 	stop_stream(http, 0);
 	stop_stream(http, 1);
 }
@@ -325,6 +337,8 @@ uint64_t http1_timer(const struct http1 *http)
 	uint64_t announce_ns = exchanges_announce_ns(&http->exchanges);
 	uint64_t confirm_ns = confirmed_ns(http, http->exchanges.last);
 
+	if (http->websocket)
+		return websocket_timer(http->websocket);
 	return announce_ns < confirm_ns ? announce_ns : confirm_ns;
 }
 
@@ -338,9 +352,11 @@ void http1_tick(struct http1 *http)
 		stream_close_complete(http, last);
 	}
 	exchanges_announce(&http->exchanges);
+	if (http->websocket)
+		websocket_tick(http->websocket);
 }
 
 bool http1_waiting(const struct http1 *http)
 {
-	return http->exchanges.first != NULL;
+	return http->exchanges.first != NULL || http->websocket != NULL;
 }

@@ -83,7 +83,8 @@ void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why
 void http1_tick(struct http1 *http);
 /* Event time from which on http1_tick() has something to do; UINT64_MAX: nothing so far. */
 uint64_t http1_timer(const struct http1 *http);
-/* A request or response is outstanding: exchange_idle_ns applies instead of flow_idle_ns. */
+/* A request, response or WebSocket is outstanding: exchange_idle_ns applies instead of
+ * flow_idle_ns. */
 bool http1_waiting(const struct http1 *http);
 /* Frees without emitting; call http1_end() first. NULL is fine. */
 void http1_free(struct http1 *http);

@@ -117,6 +117,7 @@ static void begin_request(struct http1 *http, int side, const struct http1_head 
 	close_confirmed(http);
 	stream->after_loss = false;
 	http->offered_upgrade = head->wants_upgrade || head->is_connect;
+	http->offered_websocket = head->websocket;
 	if (message) {
 		message->started_at_ns = started_at_ns;
 		message->head_at_ns = stream->clock_ns;
@@ -186,10 +187,14 @@ static struct exchange *place_response(struct http1 *http, int side, const struc
 	return NULL;
 }
 
-static void upgrade(struct http1 *http, int side, struct exchange *exchange)
+static void upgrade(struct http1 *http, int side, const struct http1_head *head,
+		    struct exchange *exchange)
 {
 	struct stream *stream = &http->streams[side];
 	struct message *response = stream_release(stream);
+	bool websocket = exchange && head->status == 101 && head->websocket;
+	uint32_t index = exchange ? exchange->index : 0;
+	uint32_t request_seq = exchange ? exchange->request_seq : 0;
 
 	http->shared->counters.upgraded++;
 	if (response)
@@ -197,7 +202,10 @@ static void upgrade(struct http1 *http, int side, struct exchange *exchange)
 	if (exchange)
 		exchanges_close(&http->exchanges, exchange, END_UPGRADED);
 	close_all(http, END_UPGRADED);
-	stream_skip_connection(http);
+	if (websocket)
+		stream_enter_websocket(http, &head->terms, index, request_seq);
+	else
+		stream_skip_connection(http);
 }
 
 static void begin_response(struct http1 *http, int side, const struct http1_head *head,
@@ -219,13 +227,16 @@ static void begin_response(struct http1 *http, int side, const struct http1_head
 	stream->after_loss = stream->message == NULL;
 	stream->interim = 0;
 	if (head->status == 101 || (exchange && exchange->is_connect && head->status < 300)) {
-		upgrade(http, side, exchange);
+		upgrade(http, side, head, exchange);
 		return;
 	}
-	if (http->offered_upgrade && client->place == AT_SEEK && client->pending.size == 0)
-		client->place = AT_HEAD; /* the offer was not taken */
 	no_content = head->status == 204 || head->status == 304 || (exchange && exchange->is_head);
+	if (http->offered_upgrade && client->pending.size == 0 &&
+	    (client->place == AT_SEEK || client->place == AT_OFFER))
+		client->place = AT_HEAD; /* the offer was not taken */
 	enter_content(http, side, head, no_content);
+	if (client->place == AT_OFFER)
+		stream_refuse_offer(http);
 }
 
 void stream_take_head(struct http1 *http, int side, const uint8_t *data, size_t len,

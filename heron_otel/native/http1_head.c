@@ -191,6 +191,17 @@ static void read_media_type(struct http1_head *head, struct line value)
 		head->framing = FRAMING_FRAMES;
 }
 
+/* Upgrade: the first protocol of the list is what the client likes best, the server's only one. */
+static void read_upgrade(struct http1_head *head, struct line value)
+{
+	const uint8_t *comma = memchr(value.data, ',', value.len);
+	struct line first = {value.data, comma ? (size_t)(comma - value.data) : value.len};
+
+	first = strip(first);
+	head->wants_upgrade = true;
+	head->websocket = same_text(first.data, first.len, "websocket");
+}
+
 static void read_framing(struct core_shared *shared, struct http1_head *head,
 			 struct coding_list *transfer, const uint8_t *name, size_t len,
 			 struct line value)
@@ -200,7 +211,7 @@ static void read_framing(struct core_shared *shared, struct http1_head *head,
 	switch (len) {
 	case 7:
 		if (same_text(name, len, "upgrade"))
-			head->wants_upgrade = true;
+			read_upgrade(head, value);
 		break;
 	case 12:
 		if (same_text(name, len, "content-type"))
@@ -219,6 +230,10 @@ static void read_framing(struct core_shared *shared, struct http1_head *head,
 			read_transfer_coding(head, value);
 			coding_list_add(transfer, max, value.data, value.len);
 		}
+		break;
+	case 24:
+		if (same_text(name, len, "sec-websocket-extensions"))
+			websocket_terms_add(&head->terms, value.data, value.len);
 		break;
 	default:
 		break;

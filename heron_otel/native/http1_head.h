@@ -6,6 +6,7 @@
 #include "coding.h"
 #include "batch.h"
 #include "http1_line.h"
+#include "websocket.h"
 
 /* How the content of a response is a stream of events. */
 enum event_framing {
@@ -21,6 +22,8 @@ struct http1_head {
 	bool is_connect;
 	bool is_h2; /* the HTTP/2 preface */
 	bool wants_upgrade;
+	bool websocket; /* the protocol to upgrade to */
+	struct websocket_terms terms;
 	enum event_framing framing; /* by Content-Type */
 	bool chunked;		    /* chunked is the final transfer coding */
 	bool transfer_coded;

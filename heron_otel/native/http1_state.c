@@ -60,6 +60,55 @@ void stream_skip_connection(struct http1 *http)
 	}
 }
 
+/* Takes what is held of @side out of it; the caller frees it. */
+static struct bytes take_pending(struct stream *stream)
+{
+	struct bytes held = stream->pending;
+
+	stream->pending = (struct bytes){0};
+	stream->scanned = 0;
+	return held;
+}
+
+void stream_enter_websocket(struct http1 *http, const struct websocket_terms *terms, uint32_t index,
+			    uint32_t request_seq)
+{
+	struct core_shared *shared = http->shared;
+	struct stream *client = &http->streams[http->exchanges.client];
+	bool lost = client->place != AT_OFFER;
+	struct bytes held = {0};
+
+	if (!terms->unknown)
+		http->websocket =
+			websocket_new(shared, &http->exchanges, terms, index, request_seq);
+	if (!http->websocket) {
+		shared->counters.websockets_refused++;
+		stream_skip_connection(http);
+		return;
+	}
+	if (client->place == AT_OFFER)
+		held = take_pending(client);
+	stream_skip_connection(http);
+	for (int side = 0; side < 2; side++)
+		if (!http->streams[side].ended)
+			http->streams[side].place = AT_WEBSOCKET;
+	if (lost)
+		websocket_gap(http->websocket, false, 0);
+	websocket_feed(http->websocket, false, client->clock_ns, held.data, held.size);
+	bytes_free(shared, &held);
+}
+
+void stream_refuse_offer(struct http1 *http)
+{
+	int side = http->exchanges.client;
+	struct stream *client = &http->streams[side];
+	struct bytes held = take_pending(client);
+
+	client->place = AT_HEAD;
+	stream_read(http, side, client->pending_at_ns, client->pending_seq, held.data, held.size);
+	bytes_free(http->shared, &held);
+}
+
 /* Order alone pairs again once nothing is outstanding and both sides are between messages. */
 static void settle(struct http1 *http)
 {
@@ -108,7 +157,8 @@ void stream_finish_message(struct http1 *http, int side, bool complete)
 	}
 	message->exchange->ended_at_ns = message->ended_at_ns;
 	if (http->offered_upgrade)
-		stream->place = AT_SEEK; /* what follows may be the other protocol */
+		/* What follows may be the other protocol. */
+		stream->place = http->offered_websocket ? AT_OFFER : AT_SEEK;
 	stream_end_request(http, message->exchange);
 }
 

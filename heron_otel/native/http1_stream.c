@@ -197,6 +197,26 @@ static size_t read_trailers(struct http1 *http, int side, const uint8_t *data, s
 	return len;
 }
 
+/* A hole in front of the answer lets the first frames be read before it. */
+static size_t hold_offer(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq,
+			 const uint8_t *data, size_t len)
+{
+	struct stream *stream = &http->streams[side];
+
+	if (stream->pending.size == 0) {
+		stream->pending_at_ns = ts_ns;
+		stream->pending_seq = seq;
+	}
+	if (len <= http->shared->limits.max_head_bytes &&
+	    stream->pending.size <= http->shared->limits.max_head_bytes - len &&
+	    bytes_append(http->shared, &stream->pending, data, len))
+		return len;
+	http->shared->counters.head_limit++;
+	stream_drop_pending(http, side);
+	stream_lose_place(http, side);
+	return 0;
+}
+
 void stream_read(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, const uint8_t *data,
 		 size_t len)
 {
@@ -226,6 +246,13 @@ void stream_read(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, con
 			break;
 		case AT_TRAILERS:
 			used = read_trailers(http, side, data, len);
+			break;
+		case AT_OFFER:
+			used = hold_offer(http, side, ts_ns, seq, data, len);
+			break;
+		case AT_WEBSOCKET:
+			websocket_feed(http->websocket, stream_is_response(http, side),
+				       stream->clock_ns, data, len);
 			break;
 		case AT_SKIP:
 			/* Where a parser of the protocol that took over reads on. */

@@ -4,6 +4,7 @@
 #define HERON_HTTP1_STREAM_H
 
 #include "exchange.h"
+#include "websocket.h"
 
 enum place {
 	AT_SEEK, /* place lost, or never known: looking for a start line */
@@ -15,7 +16,9 @@ enum place {
 	AT_CHUNK_SEEK, /* in a chunked body after a gap: looking for a chunk size line */
 	AT_TRAILERS,
 	AT_CLOSE, /* content until the connection ends */
-	AT_SKIP	  /* no HTTP/1.x any more */
+	AT_OFFER, /* client: bytes behind the offer of WebSocket, until it is answered */
+	AT_WEBSOCKET,
+	AT_SKIP /* no HTTP/1.x any more, nor WebSocket */
 };
 
 enum chunk_line {
@@ -46,8 +49,10 @@ struct stream {
 struct http1 {
 	struct core_shared *shared;
 	struct exchanges exchanges;
-	bool offered_upgrade; /* by the last request */
-	bool seen[2];	      /* side has sent anything */
+	bool offered_upgrade;	     /* by the last request */
+	bool offered_websocket;	     /* the same, and WebSocket it is */
+	struct websocket *websocket; /* the connection changed to it */
+	bool seen[2];		     /* side has sent anything */
 	struct stream streams[2];
 };
 
@@ -85,6 +90,11 @@ void stream_drop_pending(struct http1 *http, int side);
 void stream_lose_place(struct http1 *http, int side);
 /* Both directions leave HTTP/1.x. */
 void stream_skip_connection(struct http1 *http);
+/* Both directions go on as WebSocket, which the exchange with @index offered. */
+void stream_enter_websocket(struct http1 *http, const struct websocket_terms *terms, uint32_t index,
+			    uint32_t request_seq);
+/* The server answers something else than WebSocket: what the client sent meanwhile is HTTP. */
+void stream_refuse_offer(struct http1 *http);
 /* The message being read is over; @complete: its framing says so. */
 void stream_finish_message(struct http1 *http, int side, bool complete);
 /* The same after a gap or fault: the exchange ends as @end if it has nothing better to say. */

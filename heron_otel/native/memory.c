@@ -30,6 +30,41 @@ void memory_free(struct core_shared *shared, void *block, size_t size)
 	shared->buffered_bytes -= size;
 }
 
+/* In front of the block; 16 bytes keep the alignment of malloc(). */
+#define SIZE_BYTES 16
+
+void *memory_alloc(void *shared, size_t size)
+{
+	size_t *block = NULL;
+
+	if (size <= SIZE_MAX - SIZE_BYTES)
+		block = memory_new(shared, size + SIZE_BYTES);
+	if (!block)
+		return NULL;
+	block[0] = size + SIZE_BYTES;
+	return (uint8_t *)block + SIZE_BYTES;
+}
+
+void memory_release(void *shared, void *address)
+{
+	size_t *block;
+
+	if (!address)
+		return;
+	block = (size_t *)((uint8_t *)address - SIZE_BYTES);
+	memory_free(shared, block, block[0]);
+}
+
+void *memory_zlib_alloc(void *shared, unsigned int items, unsigned int size)
+{
+	return memory_alloc(shared, (size_t)items * size);
+}
+
+void memory_zlib_free(void *shared, void *address)
+{
+	memory_release(shared, address);
+}
+
 bool bytes_resize(struct core_shared *shared, struct bytes *bytes, size_t capacity)
 {
 	uint8_t *data;

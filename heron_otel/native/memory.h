@@ -20,6 +20,15 @@ struct bytes {
 void *memory_new(struct core_shared *shared, size_t size);
 void memory_free(struct core_shared *shared, void *block, size_t size);
 
+/*
+ * For libraries that allocate by themselves (@shared is a struct core_shared). Each block carries
+ * its size, so that releasing it can be accounted.
+ */
+void *memory_alloc(void *shared, size_t size);
+void memory_release(void *shared, void *address);
+void *memory_zlib_alloc(void *shared, unsigned int items, unsigned int size);
+void memory_zlib_free(void *shared, void *address);
+
 /* Makes room for exactly @capacity bytes; false changes nothing and is counted. */
 bool bytes_resize(struct core_shared *shared, struct bytes *bytes, size_t capacity);
 /* Room for @more bytes behind the present ones; grows geometrically. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the native core and ``http/`` yield: HTTP exchanges.
+"""What the native core and ``http/`` yield: HTTP exchanges, and messages of WebSockets.
 
 The native core writes these structs as MessagePack arrays, field by field in this order
 (``heron_otel/native/batch.c``); ``array_like`` makes one ``msgspec`` decode yield the records.
@@ -175,7 +175,61 @@ class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, g
     clock_before_ns: int = 0  # event clock before it moved to ``emitted_at_ns``; 0: not known
 
 
-HttpRecord = HttpExchangeStarted | HttpExchange
+class WebSocketMessages(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """Messages that one side of a WebSocket (RFC 6455) sent in a row, without content coding.
+
+    ``runs`` hold the text messages and those binary ones that begin like a JSON object or array,
+    as the ``data`` of events without a name. Other binary messages and control frames are only
+    counted, by the core. ``index`` and ``request_seq`` are those of the exchange that made the
+    WebSocket, whose record came before with ``ExchangeEnd.UPGRADED``. Records of one WebSocket
+    come in the order in which the messages were read.
+    """
+
+    flow_id: int
+    index: int
+    emitted_frame: int
+    emitted_at_ns: int
+    client_address: str
+    client_port: int
+    server_address: str
+    server_port: int
+    request_seq: int
+    by_server: int  # 0: the client sent them, 1: the server
+    started_at_ns: int  # packet with the first byte of the first message
+    lost_bytes: int  # of this side, in front of the first message: not captured or not readable
+    flags: int  # BodyFlag: why messages are missing in front of the first one; 0: none are
+    runs: tuple[SseRun, ...]
+    event_times: bytes  # int64 ns, native byte order: when each message was complete
+    clock_before_ns: int = 0  # see HttpExchangeStarted
+
+
+class WebSocketEnd(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
+    """The connection of a WebSocket is over.
+
+    ``end`` is an ExchangeEnd: COMPLETE when both sides closed, RESET, IDLE, LOST, LIMIT or
+    END_OF_INPUT. Close codes are those of RFC 6455, section 7.4; 0: no Close frame, or without.
+    """
+
+    flow_id: int
+    index: int
+    emitted_frame: int
+    emitted_at_ns: int
+    client_address: str
+    client_port: int
+    server_address: str
+    server_port: int
+    request_seq: int
+    end: int
+    ended_by: int  # EndedBy: whose FIN or RST came first
+    client_close_code: int
+    server_close_code: int
+    lost_bytes: int  # of both sides, behind the last messages
+    flags: int  # BodyFlag: why messages are missing there
+    clock_before_ns: int = 0
+
+
+WebSocketRecord = WebSocketMessages | WebSocketEnd
+HttpRecord = HttpExchangeStarted | HttpExchange | WebSocketMessages | WebSocketEnd
 
 
 def field_value(fields: tuple[str, ...], name: str) -> str | None:

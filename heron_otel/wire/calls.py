@@ -3,63 +3,48 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-import msgspec
+from typing import assert_never
 
 from heron_otel.errors import JsonError
 from heron_otel.records.http import (
-    BodyFlag,
     ExchangeEnd,
     HttpExchange,
     HttpExchangeStarted,
     HttpRecord,
     HttpRequest,
     HttpResponse,
+    WebSocketEnd,
+    WebSocketMessages,
     field_value,
 )
 from heron_otel.records.wire import (
-    CallError,
     Json,
     LlmCall,
     LlmCallStarted,
     LlmRecord,
-    LlmRequest,
-    LlmResponse,
     UnrecognisedCalls,
 )
-from heron_otel.wire.api import Answer, ResponseFold, WireApi
+from heron_otel.wire.api import ResponseFold, WireApi
+from heron_otel.wire.call_record import Asked, Folded, call_key, make_call
 from heron_otel.wire.cut_body import cut_value, joined_lines, tail_members, with_members
 from heron_otel.wire.detect import Detection, Verdict, detect
-from heron_otel.wire.errors import ERROR_FIELD, error_of_end, error_of_status
-from heron_otel.wire.estimate import estimate_usage
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode, decode_lines
 from heron_otel.wire.llm_like import Sign, is_llm_like, request_signs, response_signs
-from heron_otel.wire.messages import MEMO_BYTES, Memory, make_message
+from heron_otel.wire.messages import MEMO_BYTES, Memory
 from heron_otel.wire.operations import OperationFold
-from heron_otel.wire.providers import Providers, provider_of_path, provider_of_response
+from heron_otel.wire.providers import Providers, provider_of_path
 from heron_otel.wire.reads import Reads
-from heron_otel.wire.server_facts import server_facts
-from heron_otel.wire.timing import timing_of
+from heron_otel.wire.sockets import Sockets
 from heron_otel.wire.unrecognised import Unrecognised
 
 MAX_OPEN_CALLS = 4096
 """Default bound of announced calls whose parsed request is kept until their end."""
 
 _SSE_STARTS = (b"data:", b"event:")
-# Plain integers: operations on enum members cost a microsecond each.
-_INCOMPLETE = int(BodyFlag.INCOMPLETE)
-_ENDED = (int(ExchangeEnd.COMPLETE), int(ExchangeEnd.UPGRADED))
-_DAMAGED = int(
-    BodyFlag.TRUNCATED
-    | BodyFlag.CODING_UNSUPPORTED
-    | BodyFlag.CODING_CORRUPT
-    | BodyFlag.CODING_BOMB
-    | BodyFlag.GAPPED
-)
+_UPGRADED = int(ExchangeEnd.UPGRADED)
 
 
 @dataclass(slots=True)
@@ -88,17 +73,8 @@ class WireCounters:
     """Reads that repeat one of the last minute, which only the first gives a call for."""
     requestless: int = 0
     """Exchanges without a request, which ``http/`` never sends."""
-
-
-class _Asked(msgspec.Struct, gc=False):
-    """A request with all that is known before its response."""
-
-    key: str
-    api: WireApi
-    provider: str | None
-    request: LlmRequest
-    read: str | None = None  # what a GET reads: client, host and path
-    is_certain: bool = True
+    websockets: dict[str, int] = field(default_factory=dict)
+    """WebSockets, and what on them gave no call."""
 
 
 class WireCalls:
@@ -118,12 +94,13 @@ class WireCalls:
     ) -> None:
         self._source = source
         self._providers = Providers(providers or {})
-        self._open: dict[tuple[int, int], _Asked] = {}
+        self._open: dict[tuple[int, int], Asked] = {}
         self._max_open_calls = max_open_calls
         self._reads = Reads()
         self._unrecognised = Unrecognised(source)
         self.memory = Memory(memory_bytes)
-        self._counters = WireCounters()
+        self._sockets = Sockets(source, self._providers, self.memory)
+        self._counters = WireCounters(websockets=self._sockets.counters)
 
     @property
     def counters(self) -> WireCounters:
@@ -136,10 +113,20 @@ class WireCalls:
 
     def feed(self, record: HttpRecord) -> Iterable[LlmRecord]:
         """Return the call that ``record`` is, if it is one."""
-        if isinstance(record, HttpExchange):
-            call = self._finished(record)
-            return () if call is None else (call,)
-        return self._announced(record)
+        match record:
+            case HttpExchange():
+                if record.end == _UPGRADED and self._sockets.open(record):
+                    return ()
+                call = self._finished(record)
+                return () if call is None else (call,)
+            case HttpExchangeStarted():
+                return self._announced(record)
+            case WebSocketMessages():
+                return self._counted(self._sockets.messages(record))
+            case WebSocketEnd():
+                return self._counted(self._sockets.end(record))
+            case _:
+                assert_never(record)
 
     def advance(self, now_ns: int) -> Iterable[LlmRecord]:
         """Return nothing: no call waits for time."""
@@ -148,11 +135,22 @@ class WireCalls:
     def finish(self) -> Iterable[LlmRecord]:
         """Return nothing: exchanges that are still open come from the stage before."""
         self._open.clear()
+        self._sockets.finish()
         return ()
 
     def unrecognised(self, now_ns: int | None) -> Iterable[UnrecognisedCalls]:
         """Return what is due of the LLM-like exchanges that no API takes; None: all of it."""
         return self._unrecognised.due(now_ns)
+
+    def _counted(self, records: Iterable[LlmRecord]) -> Iterable[LlmRecord]:
+        for record in records:
+            if isinstance(record, LlmCall):
+                self._counters.calls += 1
+            else:
+                self._counters.started += 1
+        self._counters.malformed_events += self._sockets.malformed_events
+        self._sockets.malformed_events = 0
+        return records
 
     def _announced(self, record: HttpExchangeStarted) -> Iterable[LlmRecord]:
         asked = self._ask(record, record.request)
@@ -199,7 +197,7 @@ class WireCalls:
         return self._call(exchange, request, asked)[0]
 
     def _finished_read(
-        self, exchange: HttpExchange, request: HttpRequest, asked: _Asked, read: str
+        self, exchange: HttpExchange, request: HttpRequest, asked: Asked, read: str
     ) -> LlmCall | None:
         """Return the call of a GET, unless it is another service's or repeats a recent one."""
         call, understood = self._call(exchange, request, asked, is_read=True)
@@ -213,7 +211,7 @@ class WireCalls:
         self._counters.calls += 1
         return call
 
-    def _ask(self, record: HttpRecord, request: HttpRequest) -> _Asked | Detection:
+    def _ask(self, record: HttpRecord, request: HttpRequest) -> Asked | Detection:
         """Return what is asked, or what was found when no API takes the request."""
         found = detect(request)
         api = found.api
@@ -224,7 +222,7 @@ class WireCalls:
             self._counters.malformed_requests += 1
             members = {}
         provider = self._providers.of_host(found.host) or provider_of_path(found.path)
-        asked = _Asked(
+        asked = Asked(
             key=call_key(record, request),
             api=api,
             provider=provider,
@@ -256,71 +254,43 @@ class WireCalls:
                 self._counters.other += 1
 
     def _call(
-        self, exchange: HttpExchange, request: HttpRequest, asked: _Asked, *, is_read: bool = False
+        self, exchange: HttpExchange, request: HttpRequest, asked: Asked, *, is_read: bool = False
     ) -> tuple[LlmCall, bool]:
         """Return the call, and whether its answer has the shape of its API."""
         response = exchange.response
-        api = asked.api
-        chunk_times: list[int] = []
-        answer = Answer()
-        error: CallError | None = None
+        folded = Folded()
         if response is not None:
-            fold = api.fold(asked.request)
-            chunk_times, body = self._fold(response, api, fold)
-            answer = fold.answer()
-            error = answer.error
-            if response.status_code >= 400:
-                error = error_of_status(
-                    response.status_code, body, error, field_value(response.fields, ERROR_FIELD)
-                )
-            elif not answer.understood and response.content_bytes and not is_read:
+            folded = self._fold(response, asked.api, asked.api.fold(asked.request))
+            if (
+                response.status_code < 400
+                and not folded.answer.understood
+                and response.content_bytes
+                and not is_read
+            ):
                 self._counters.malformed_responses += 1
-        is_cut = _is_cut(exchange, answer)
-        if error is None and is_cut:
-            error = error_of_end(exchange.end, exchange.ended_by, is_answered=response is not None)
-        provider = asked.provider or answer.provider
-        made = None
-        if response is not None:
-            if 200 <= response.status_code < 300:
-                _estimate(asked.request, answer, is_broken=is_cut or error is not None)
-            made = _response(api, answer, is_failed=error is not None)
-            provider = provider or provider_of_response(response)
-        call = LlmCall(
-            key=asked.key,
-            wire_api=api.name,
-            operation=api.operation,
-            provider=provider or api.provider,
-            exchange=exchange,
-            source=self._source,
-            request=asked.request,
-            response=made,
-            timing=timing_of(exchange, request, chunk_times),
-            error=error,
-            complete=not is_cut and not _is_damaged(request, response),
-            server=None if response is None else server_facts(response, answer.metadata),
-        )
-        return call, answer.understood
+        call = make_call(exchange, request, asked, folded, self._source)
+        return call, folded.answer.understood
 
-    def _fold(
-        self, response: HttpResponse, api: WireApi, fold: ResponseFold
-    ) -> tuple[list[int], Json]:
-        """Fold the body or the events; return the times of content, and the body."""
+    def _fold(self, response: HttpResponse, api: WireApi, fold: ResponseFold) -> Folded:
+        """Fold the body or the events."""
         if response.runs:
             stream = fold_runs(response.runs, response.event_times, api.merging, fold)
             self._counters.malformed_events += stream.malformed_events
-            return stream.chunk_times_ns, None
+            return Folded(
+                answer=fold.answer(), chunk_times_ns=stream.chunk_times_ns, is_stream=True
+            )
         content = response.content
         if content.startswith(_SSE_STARTS):
             if response.content_tail:
                 content = joined_lines(content, response.content_tail, b"\n\n")
             stream = fold_text(content, api.merging, fold)
             self._counters.malformed_events += stream.malformed_events
-            return [], None
+            return Folded(answer=fold.answer())
         if isinstance(fold, OperationFold) and fold.takes_bytes and response.status_code < 300:
             media_type = field_value(response.fields, "content-type") or ""
             if not media_type.startswith("application/json"):
                 fold.content(response.content_bytes)
-                return [], None
+                return Folded(answer=fold.answer())
         value = None
         if response.content_tail:
             value = _cut_body(response)
@@ -330,7 +300,7 @@ class WireCalls:
         for item in value if isinstance(value, list) else (value,):
             if isinstance(item, dict):
                 fold.event(item, 0)
-        return [], value
+        return Folded(answer=fold.answer(), body=value)
 
 
 def _body(content: bytes, flags: int) -> Json:
@@ -358,82 +328,3 @@ def _cut_body(response: HttpResponse) -> Json:
     if decode_lines(content):
         return list(decode_lines(joined_lines(content, tail, b"\n")))
     return with_members(_body(content, response.flags), tail_members(tail))
-
-
-def _is_cut(exchange: HttpExchange, answer: Answer) -> bool:
-    """Return whether the exchange ended before the answer did.
-
-    Clients close the connection after the last event that they need (``[DONE]``,
-    ``message_stop``): that is a complete call. A stream of which no choice has ended is cut even
-    when its framing is whole: a proxy ends it in order after its backend went away.
-    """
-    response = exchange.response
-    if response is None:
-        return True
-    if answer.done and response.runs:
-        return False
-    if exchange.end not in _ENDED or response.flags & _INCOMPLETE:
-        return True
-    if not response.runs or not answer.choices or response.flags & _DAMAGED:
-        return False
-    return not any(choice.stop_reason for choice in answer.choices)
-
-
-def _estimate(request: LlmRequest, answer: Answer, *, is_broken: bool) -> None:
-    """Guess token counts that are missing, or that stand for less than was written."""
-    usage = answer.usage
-    if not answer.choices:
-        return
-    if (
-        usage is None
-        or (is_broken and not answer.usage_is_final)
-        or usage.input_tokens is None
-        or usage.output_tokens is None
-    ):
-        written = sum(choice.content_bytes for choice in answer.choices)
-        answer.usage = estimate_usage(request, written, usage)
-
-
-def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
-    choices = answer.choices
-    if not choices:
-        return LlmResponse(
-            id=answer.id, model=answer.model, usage=answer.usage, metadata=answer.metadata
-        )
-    # Lists, not generators: nearly all answers have one choice.
-    reasons = [choice.stop_reason for choice in choices]
-    finish_reasons: list[str] = []
-    if is_failed or any(reasons):
-        words = api.finish_reasons
-        finish_reasons = [
-            choice.finish_reason or ("error" if reason is None else words.get(reason, reason))
-            for choice, reason in zip(choices, reasons, strict=True)
-        ]
-    first = choices[0]
-    return LlmResponse(
-        id=answer.id,
-        model=answer.model,
-        messages=tuple([make_message("assistant", choice.parts) for choice in choices]),
-        text=first.text,
-        tool_calls=tuple(first.tool_calls),
-        stop_reasons=tuple(reasons),
-        finish_reasons=tuple(finish_reasons),
-        usage=answer.usage,
-        metadata=answer.metadata,
-    )
-
-
-def call_key(record: HttpRecord, request: HttpRequest) -> str:
-    """Return the key of a call: equal for the same packets in any capture."""
-    name = (
-        f"{record.client_address}|{record.client_port}|{record.server_address}"
-        f"|{record.server_port}|{record.request_seq}|{request.started_at_ns}"
-    )
-    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-
-
-def _is_damaged(request: HttpRequest, response: HttpResponse | None) -> bool:
-    """Return whether what was captured differs from what was sent."""
-    if request.lost_bytes or request.flags & _DAMAGED:
-        return True
-    return response is not None and bool(response.lost_bytes or response.flags & _DAMAGED)

@@ -38,14 +38,23 @@ def fold_runs(
     for run in runs:
         if run.count == 1 and not run.keys:
             _fold_one(run.parts[0], times[first], rules, fold, stream)
-            first += 1
-        elif _fold_merged(run, times[first : first + run.count], rules, fold, stream):
-            first += run.count
         else:
-            for data in run.iter_data():
-                _fold_one(data, times[first], rules, fold, stream)
-                first += 1
+            fold_run(run, times[first : first + run.count], rules, fold, stream)
+        first += run.count
     return stream
+
+
+def fold_run(
+    run: SseRun,
+    times: memoryview[int],
+    rules: MergeRules,
+    fold: ResponseFold,
+    stream: FoldedStream,
+) -> None:
+    """Fold one run, whose events came at ``times``, and add what it says to ``stream``."""
+    if not _fold_merged(run, times, rules, fold, stream):
+        for data, at_ns in zip(run.iter_data(), times, strict=True):
+            _fold_one(data, at_ns, rules, fold, stream)
 
 
 def _fold_merged(

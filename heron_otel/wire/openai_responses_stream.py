@@ -29,7 +29,7 @@ MAX_ITEMS = 4096
 
 _METADATA = ("status", "service_tier", "background", "conversation", "incomplete_details")
 # Events that end a response, and the status that they stand for when the object has none.
-_ENDINGS = {
+ENDINGS = {
     "response.completed": "completed",
     "response.done": "completed",
     "response.incomplete": "incomplete",
@@ -38,7 +38,7 @@ _ENDINGS = {
 }
 _Any = object  # any JSON value
 _BEGINNINGS = frozenset({"response.created", "response.queued"})
-_FINAL = frozenset(_ENDINGS.values())
+_FINAL = frozenset(ENDINGS.values())
 
 
 class _Response(TypedDict, total=False):
@@ -177,9 +177,9 @@ class ResponsesFold:
                     item.annotations.setdefault(index, []).append(value.get("annotation"))
             case "error":
                 self._fail(value)
-            case _ if kind in _ENDINGS:
+            case _ if kind in ENDINGS:
                 self._is_begun = True
-                return self._response(value.get("response"), _ENDINGS[kind])
+                return self._response(value.get("response"), ENDINGS[kind])
             case _ if kind in _BEGINNINGS:
                 self._is_begun = True
                 self._response(value.get("response"), None)

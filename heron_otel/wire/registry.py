@@ -14,6 +14,8 @@ from heron_otel.wire.gemini import Gemini
 from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
 from heron_otel.wire.openai_responses import OpenAiResponses
+from heron_otel.wire.openai_responses_socket import ResponsesOverWebSocket
+from heron_otel.wire.socket_api import SocketApi
 from heron_otel.wire.vertex import AnthropicOnVertex, ChatOnVertex
 
 # The first whose shape matches a body takes it: an API with marks of its own stands before one
@@ -39,3 +41,6 @@ CONFIRMED_APIS: tuple[WireApi, ...] = (
     AnthropicOnVertex(),
     ChatOnVertex(),
 )
+
+# APIs over WebSocket, told by the request of the handshake.
+SOCKET_APIS: tuple[SocketApi, ...] = (ResponsesOverWebSocket(),)

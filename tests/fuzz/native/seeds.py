@@ -34,6 +34,8 @@ from tests.support.packets import (
     ipv6,
     retimed,
 )
+from tests.support.streams import CLIENT, SERVER
+from tests.support.websocket import Conversation
 
 SEEDS = Path(__file__).parent / "seeds"
 SYN, FIN, RST, ACK = 0x02, 0x01, 0x04, 0x10
@@ -142,12 +144,41 @@ def frame_seeds() -> dict[str, bytes]:
     }
 
 
+def websocket_seeds() -> dict[str, bytes]:
+    """Seeds of ``fuzz_websocket``: every frame is a step of its own."""
+
+    def step(data: bytes, *, is_server: bool) -> bytes:
+        return bytes([4 if is_server else 0, len(data)]) + data
+
+    def talk(deflate: bool, takeover: bool) -> bytes:
+        made = Conversation(deflate=deflate, takeover=takeover)
+        made.text(CLIENT, b'{"ask":1}')
+        made.fragments(SERVER, [b'{"a"', b":1}"])
+        made.text(SERVER, b'{"a":2}')
+        made.binary(SERVER, b"\0")
+        made.close(CLIENT)
+        options = deflate | (not takeover) << 1 | (not takeover) << 2
+        return bytes([options]) + b"".join(
+            step(sent.data, is_server=sent.side == SERVER) for sent in made.steps[2:]
+        )
+
+    found = b'\x81\x07{"a":1}'
+    gap = b"\x06\x03"
+    return {
+        "plain": talk(False, True),
+        "deflate": talk(True, True),
+        "fresh": talk(True, False),
+        "gap": b"\0" + step(found * 2, is_server=True) + gap + step(found * 3, is_server=True),
+    }
+
+
 def main() -> None:
     """Write every seed."""
     for name, seeds in (
         ("fuzz_packets", packet_seeds()),
         ("fuzz_reader", reader_seeds()),
         ("fuzz_event_frames", frame_seeds()),
+        ("fuzz_websocket", websocket_seeds()),
     ):
         folder = SEEDS / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a wire API over WebSocket gives to the registry, and what one WebSocket holds of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from heron_otel.records.http import (
+    BodyFlag,
+    EndedBy,
+    ExchangeEnd,
+    HttpExchange,
+    HttpRequest,
+    HttpResponse,
+    SseRun,
+    WebSocketEnd,
+    WebSocketMessages,
+)
+from heron_otel.records.wire import LlmCallStarted, LlmRecord
+from heron_otel.wire.api import Members, ResponseFold, WireApi
+from heron_otel.wire.call_record import Asked, Folded, call_key, make_call
+from heron_otel.wire.events import FoldedStream, fold_run
+from heron_otel.wire.messages import Memory
+
+MAX_WAITING = 64
+"""Calls of one WebSocket that wait for their answer; clients send one at a time."""
+MAX_CALL_BYTES = 16 << 20
+"""Messages folded of one answer, as many bytes as are kept of the body of a response."""
+
+
+class SocketMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One message of a client."""
+
+    data: bytes
+    started_at_ns: int  # first byte
+    at_ns: int  # last byte
+    lost_bytes: int = 0  # in front of it
+    flags: int = 0  # BodyFlag: why messages in front of it are missing
+
+
+class SocketCall:
+    """A call on a WebSocket whose answer is not over."""
+
+    __slots__ = (
+        "asked",
+        "first_at_ns",
+        "flags",
+        "fold",
+        "is_begun",
+        "last_at_ns",
+        "lost_bytes",
+        "received_bytes",
+        "request",
+        "stream",
+    )
+
+    def __init__(self, asked: Asked, request: HttpRequest, fold: ResponseFold) -> None:
+        self.asked = asked
+        self.request = request
+        self.fold = fold
+        self.stream = FoldedStream(chunk_times_ns=[])
+        self.is_begun = False
+        """The server has said that it works on this call."""
+        self.received_bytes = 0
+        self.first_at_ns = 0
+        self.last_at_ns = 0
+        self.lost_bytes = 0
+        self.flags = 0
+
+
+class Socket:
+    """One WebSocket: its handshake, and the calls that are open on it.
+
+    A session of a wire API opens calls, folds messages into them and closes them; the records that
+    this makes wait in ``made``.
+    """
+
+    def __init__(
+        self, handshake: HttpExchange, request: HttpRequest, memory: Memory, source: str
+    ) -> None:
+        self.handshake = handshake
+        self.request = request
+        self.path, _, self.query = request.target.partition("?")
+        self.memory = memory
+        self.provider: str | None = None
+        self.waiting: list[SocketCall] = []
+        """Open calls, the oldest first."""
+        self.made: list[LlmRecord] = []
+        self.calls = 0
+        self.malformed_events = 0
+        self.unmatched = 0
+        """Messages of the server that belong to no call that is known."""
+        self.refused = 0
+        """Calls that were not opened because of ``MAX_WAITING``."""
+        self._source = source
+        self._record: HttpExchange | WebSocketMessages | WebSocketEnd = handshake
+
+    def at(self, record: WebSocketMessages | WebSocketEnd) -> None:
+        """Make what follows with ``record``."""
+        self._record = record
+
+    def open(
+        self, api: WireApi, members: Members, content: bytes, message: SocketMessage
+    ) -> SocketCall | None:
+        """Open a call whose request is ``content``, with ``members``; None at the limit."""
+        if len(self.waiting) >= MAX_WAITING:
+            self.refused += 1
+            return None
+        handshake = self.request
+        request = HttpRequest(
+            method=handshake.method,
+            target=handshake.target,
+            version=handshake.version,
+            fields=handshake.fields,
+            content=content,
+            content_bytes=len(content),
+            encoded_bytes=len(content),
+            lost_bytes=message.lost_bytes,
+            flags=message.flags,
+            started_at_ns=message.started_at_ns,
+            head_at_ns=message.started_at_ns,
+            ended_at_ns=message.at_ns,
+        )
+        record = self._record
+        asked = Asked(
+            key=call_key(record, request, self.calls),
+            api=api,
+            provider=self.provider,
+            request=api.request(members, self.path, self.memory),
+        )
+        self.calls += 1
+        call = SocketCall(asked, request, api.fold(asked.request))
+        self.waiting.append(call)
+        self.made.append(
+            LlmCallStarted(
+                key=asked.key,
+                wire_api=api.name,
+                operation=api.operation,
+                provider=asked.provider or api.provider,
+                source=self._source,
+                emitted_at_ns=record.emitted_at_ns,
+                started_at_ns=request.started_at_ns,
+                request=asked.request,
+                fields=request.fields,
+                client_address=record.client_address,
+                client_port=record.client_port,
+                server_address=record.server_address,
+                server_port=record.server_port,
+            )
+        )
+        return call
+
+    def fold(
+        self, call: SocketCall, run: SseRun, times: memoryview[int], *, is_last: bool = False
+    ) -> None:
+        """Fold messages of the server into ``call``; past the limit only one that ends it."""
+        call.first_at_ns = call.first_at_ns or times[0]
+        call.last_at_ns = max(call.last_at_ns, times[-1])
+        call.received_bytes += run_bytes(run)
+        if call.received_bytes > MAX_CALL_BYTES and not is_last:
+            call.flags |= BodyFlag.TRUNCATED
+            return
+        fold_run(run, times, call.asked.api.merging, call.fold, call.stream)
+
+    def close(
+        self,
+        call: SocketCall,
+        end: ExchangeEnd = ExchangeEnd.COMPLETE,
+        ended_by: int = EndedBy.NOBODY,
+    ) -> None:
+        """Make the record of ``call``, which is open."""
+        self.waiting.remove(call)
+        self.malformed_events += call.stream.malformed_events
+        response = None
+        handshake = self.handshake.response
+        if handshake is not None and (call.first_at_ns or call.flags):
+            # The fields of the handshake (rate limits, request id) say nothing about this call.
+            response = HttpResponse(
+                status_code=handshake.status_code,
+                version=handshake.version,
+                fields=(),
+                content=b"",
+                content_bytes=call.received_bytes,
+                encoded_bytes=call.received_bytes,
+                lost_bytes=call.lost_bytes,
+                flags=call.flags,
+                started_at_ns=call.first_at_ns,
+                head_at_ns=call.first_at_ns,
+                content_at_ns=call.first_at_ns,
+                ended_at_ns=call.last_at_ns,
+                interim=0,
+                runs=(),
+                event_times=b"",
+            )
+        record = self._record
+        exchange = msgspec.structs.replace(
+            self.handshake,
+            # Behind the exchange of the handshake, in order.
+            index=self.handshake.index + self.calls - len(self.waiting),
+            emitted_frame=record.emitted_frame,
+            emitted_at_ns=record.emitted_at_ns,
+            clock_before_ns=record.clock_before_ns,
+            end=end,
+            ended_by=ended_by,
+            request=call.request,
+            response=response,
+        )
+        folded = Folded(
+            answer=call.fold.answer(),
+            chunk_times_ns=call.stream.chunk_times_ns,
+            is_stream=response is not None,
+        )
+        self.made.append(make_call(exchange, call.request, call.asked, folded, self._source))
+
+    def lose(self, lost_bytes: int, flags: int) -> None:
+        """Messages of the server are missing; they were part of the oldest answer, if any."""
+        if self.waiting:
+            call = self.waiting[0]
+            call.lost_bytes += lost_bytes
+            call.flags |= flags
+
+
+class SocketSession(Protocol):
+    """Reads the messages of one WebSocket of one wire API."""
+
+    def sent(self, message: SocketMessage) -> None:
+        """Take a message of the client."""
+
+    def received(self, run: SseRun, times: memoryview[int]) -> None:
+        """Take messages of the server that came at ``times``."""
+
+
+class SocketApi(Protocol):
+    """A wire API over WebSocket; a module of ``wire/`` and a line in the registry."""
+
+    def matches(self, socket: Socket) -> bool:
+        """Return whether the request of the handshake is for this API."""
+
+    def session(self, socket: Socket) -> SocketSession:
+        """Return the session of a new WebSocket."""
+
+
+def run_bytes(run: SseRun) -> int:
+    """Return the bytes of all messages of ``run``."""
+    return run.count * sum(map(len, run.parts)) + sum(map(len, run.values))
+
+
+def single(data: bytes) -> SseRun:
+    """Return ``data`` as a run of one message."""
+    return SseRun(event="", count=1, parts=(data,), keys=(), strings=0, values=(), lengths=b"")
+
+
+def split_run(
+    run: SseRun, times: memoryview[int], names: frozenset[str]
+) -> Iterator[tuple[bytes, SseRun, memoryview[int]]]:
+    """Yield the parts of ``run`` whose messages agree in the members ``names``.
+
+    With each comes its first message. A run is whole unless one of ``names`` varies in it.
+    """
+    if run.count == 1 or names.isdisjoint(run.keys):
+        yield next(run.iter_data()), run, times
+        return
+    for index, data in enumerate(run.iter_data()):
+        yield data, single(data), times[index : index + 1]
+
+
+def joined(runs: Sequence[SseRun]) -> Iterator[bytes]:
+    """Yield every message of ``runs``."""
+    for run in runs:
+        yield from run.iter_data()

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LLM calls out of the messages of WebSockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from heron_otel.records.http import (
+    EndedBy,
+    ExchangeEnd,
+    HttpExchange,
+    WebSocketEnd,
+    WebSocketMessages,
+    field_value,
+)
+from heron_otel.records.wire import LlmRecord
+from heron_otel.wire.messages import Memory
+from heron_otel.wire.providers import Providers, provider_of_path
+from heron_otel.wire.registry import SOCKET_APIS
+from heron_otel.wire.socket_api import Socket, SocketMessage, SocketSession, joined
+
+MAX_SOCKETS = 4096
+"""Default bound of WebSockets whose calls are followed at one time."""
+
+_SWITCHED = 101
+
+
+class Sockets:
+    """The WebSockets of one source."""
+
+    def __init__(
+        self, source: str, providers: Providers, memory: Memory, max_sockets: int = MAX_SOCKETS
+    ) -> None:
+        self._source = source
+        self._providers = providers
+        self._memory = memory
+        self._max_sockets = max_sockets
+        self._open: dict[int, tuple[Socket, SocketSession]] = {}
+        self.malformed_events = 0
+        self.counters = {
+            "opened": 0,  # of a wire API
+            "other": 0,  # of something else
+            "evicted": 0,  # given up at the limit, and their open calls with them
+            "messages_unmatched": 0,  # of servers, that belong to no call that is known
+            "calls_refused": 0,  # too many waited on their WebSocket
+        }
+        """What was seen."""
+
+    def open(self, handshake: HttpExchange) -> bool:
+        """Follow the WebSocket that ``handshake`` makes; False: it is none of a wire API."""
+        request = handshake.request
+        response = handshake.response
+        if request is None or response is None or response.status_code != _SWITCHED:
+            return False
+        socket = Socket(handshake, request, self._memory, self._source)
+        for api in SOCKET_APIS:
+            if api.matches(socket):
+                break
+        else:
+            self.counters["other"] += 1
+            return False
+        host = field_value(request.fields, "host") or ""
+        socket.provider = self._providers.of_host(host) or provider_of_path(socket.path)
+        if len(self._open) >= self._max_sockets:
+            del self._open[next(iter(self._open))]
+            self.counters["evicted"] += 1
+        self._open[handshake.flow_id] = socket, api.session(socket)
+        self.counters["opened"] += 1
+        return True
+
+    def messages(self, record: WebSocketMessages) -> Iterable[LlmRecord]:
+        """Return what ``record`` begins and ends."""
+        found = self._open.get(record.flow_id)
+        if found is None:
+            return ()
+        socket, session = found
+        socket.at(record)
+        times = memoryview(record.event_times).cast("q")
+        first = 0
+        if record.by_server:
+            if record.flags:
+                socket.lose(record.lost_bytes, record.flags)
+            for run in record.runs:
+                session.received(run, times[first : first + run.count])
+                first += run.count
+            return self._made(socket)
+        for index, data in enumerate(joined(record.runs)):
+            session.sent(
+                SocketMessage(
+                    data=data,
+                    started_at_ns=times[index] if index else record.started_at_ns,
+                    at_ns=times[index],
+                    lost_bytes=0 if index else record.lost_bytes,
+                    flags=0 if index else record.flags,
+                )
+            )
+        return self._made(socket)
+
+    def end(self, record: WebSocketEnd) -> Iterable[LlmRecord]:
+        """Return the calls that the end of their WebSocket cut off."""
+        found = self._open.pop(record.flow_id, None)
+        if found is None:
+            return ()
+        socket, _ = found
+        socket.at(record)
+        if record.flags:
+            socket.lose(record.lost_bytes, record.flags)
+        for call in tuple(socket.waiting):
+            end = ExchangeEnd(record.end)
+            if end is ExchangeEnd.COMPLETE:
+                is_answered = call.first_at_ns > 0
+                end = ExchangeEnd.RESPONSE_CUT if is_answered else ExchangeEnd.NO_RESPONSE
+            by_close = end in (
+                ExchangeEnd.RESPONSE_CUT,
+                ExchangeEnd.NO_RESPONSE,
+                ExchangeEnd.RESET,
+            )
+            socket.close(call, end, record.ended_by if by_close else EndedBy.NOBODY)
+        return self._made(socket)
+
+    def finish(self) -> None:
+        """Forget all: ends come from the stage before."""
+        self._open.clear()
+
+    def _made(self, socket: Socket) -> Iterable[LlmRecord]:
+        made, socket.made = socket.made, []
+        self.counters["messages_unmatched"] += socket.unmatched
+        self.counters["calls_refused"] += socket.refused
+        self.malformed_events += socket.malformed_events
+        socket.unmatched = socket.refused = socket.malformed_events = 0
+        return made
