@@ -23,6 +23,7 @@ from tests.replay.scenarios import (
     anthropic_calls,
     bedrock_calls,
     faults,
+    gateway_calls,
     gemini_calls,
     maker_calls,
     openai_calls,
@@ -53,6 +54,7 @@ SCENARIOS: dict[str, Scenario] = {
         other_calls,
         bedrock_calls,
         maker_calls,
+        gateway_calls,
     )
     for scenario in module.SCENARIOS
 }

@@ -32,6 +32,7 @@ class Scenario:
     address: str = "127.0.0.1"
     mtu: int | None = None
     nanoseconds: bool = False
+    gateway: bool = False  # the clients reach the server through one: each call crosses twice
     packages: tuple[str, ...] = ("openai", "anthropic")  # the SDKs that drive it
 
 
