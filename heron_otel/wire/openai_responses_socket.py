@@ -24,6 +24,8 @@ _CREATE = "response.create"
 _CREATED = "response.created"
 _ERROR = "error"
 _TELLING = frozenset({"type"})
+# Every answer on a WebSocket comes event by event; a request need not ask for it.
+_STREAMED = {"stream": msgspec.Raw(b"true")}
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -62,7 +64,7 @@ class ResponsesSession:
             return
         if text_member(members, "type") == _CREATE:
             asked = {name: value for name, value in members.items() if name != "type"}
-            self._socket.open(_API, asked, message.data, message)
+            self._socket.open(_API, asked | _STREAMED, message.data, message)
 
     def received(self, run: SseRun, times: memoryview[int]) -> None:
         """Fold events into the oldest call that is open."""
@@ -95,7 +97,7 @@ class ResponsesSession:
             message = SocketMessage(
                 data=b"", started_at_ns=at_ns, at_ns=at_ns, flags=BodyFlag.GAPPED
             )
-            call = socket.open(_API, {}, b"", message)
+            call = socket.open(_API, _STREAMED, b"", message)
         if call is not None:
             call.is_begun = True
         return call

@@ -17,7 +17,18 @@ import pytest
 from tests.support.capture import capture
 from tests.support.decoding import spans_of
 from tests.support.ground_truth import chat_spans, children, differences, turns
-from tests.support.llm_answers import Asked, Failure, Plain, Reply, Thinking, ToolUse, act, say
+from tests.support.llm_answers import (
+    Answer,
+    Asked,
+    Choice,
+    Failure,
+    Plain,
+    Reply,
+    Thinking,
+    ToolUse,
+    act,
+    say,
+)
 from tests.support.llm_server import LlmServer, Script
 from tests.support.netns import private_network
 
@@ -42,6 +53,12 @@ request_max_retries = 2
 multi_agent = true
 """
 
+# The provider that is built in asks over WebSocket first.
+BUILT_IN = """
+model = "gpt-5-codex"
+openai_base_url = "{url}/v1"
+"""
+
 Span = dict[str, Any]
 
 
@@ -54,7 +71,7 @@ def command() -> Path:
 
 
 def observe(
-    command: Path, folder: Path, script: Script, *prompts: list[str]
+    command: Path, folder: Path, script: Script, *prompts: list[str], websocket: bool = False
 ) -> tuple[list[dict[str, Any]], list[Span]]:
     """Run ``codex exec`` once for each of ``prompts``; return the server's log and the spans."""
     home, work = folder / "home", folder / "work"
@@ -62,8 +79,8 @@ def observe(
     work.mkdir()
     pcap = folder / "input.pcap"
     with private_network(None):
-        server = LlmServer(script, name="codex", port=8080)
-        config = CONFIG.format(url=server.url)
+        server = LlmServer(script, name="codex", port=8080, websockets=websocket)
+        config = (BUILT_IN if websocket else CONFIG).format(url=server.url)
         (home / ".codex" / "config.toml").write_text(config, encoding="utf-8")
         environment = {
             "HOME": str(home),
@@ -72,6 +89,7 @@ def observe(
             "SHELL": "/bin/sh",
             "TERM": "dumb",
             "SCRIPTED_KEY": "sk-dummy-not-a-key",
+            "CODEX_API_KEY": "sk-dummy-not-a-key",
         }
         with capture(pcap), server:
             for prompt in prompts:
@@ -141,6 +159,39 @@ def test_two_prompts_are_two_turns_of_one_session(command: Path, tmp_path: Path)
         ("codex-cli", "complete", 1, 0, 0, SECOND),
     ]
     assert {span["attributes"]["gen_ai.agent.version"] for span in turns(spans)} == {"0.169.0"}
+
+
+@pytest.mark.case(42)
+def test_calls_over_websocket_are_the_turns_they_are_over_http(
+    command: Path, tmp_path: Path
+) -> None:
+    def script(asked: Asked) -> Reply:
+        if not asked.path.endswith("/responses"):
+            return Plain(status=404, body={})
+        if asked.body.get("generate") is False:
+            return Answer(choices=(Choice(blocks=()),))
+        if outputs(asked) or SECOND in json.dumps(asked.body["input"]):
+            return say("Printed.")
+        word = ToolUse(
+            id="call_AbCdEfGh1234567", name="exec_command", arguments={"cmd": "echo heron"}
+        )
+        return act(Thinking(text="I print it."), word)
+
+    prompts = [FIRST], ["resume", "--last", SECOND]
+    log, spans = observe(command, tmp_path, script, *prompts, websocket=True)
+    assert {(entry["method"], entry["status"]) for entry in log if entry["wire_api"]} == {
+        ("GET", 101)
+    }
+    # What the client asks on one connection builds on what it asked there before.
+    previous = [entry["request"].get("previous_response_id") for entry in log]
+    assert previous[:3] == [None, log[0]["response_id"], log[1]["response_id"]]
+    assert differences(log, spans) == []
+    assert [facts(turn) for turn in turns(spans)] == [
+        ("codex-cli", "complete", 2, 1, 0, FIRST),
+        ("codex-cli", "complete", 1, 0, 0, SECOND),
+    ]
+    assert {turn["attributes"]["heron.turn.auxiliary_calls"] for turn in turns(spans)} == {1}
+    assert len({span["attributes"]["gen_ai.conversation.id"] for span in spans}) == 1
 
 
 @pytest.mark.case(97)

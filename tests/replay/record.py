@@ -29,6 +29,7 @@ from tests.replay.scenarios import (
     openai_calls,
     other_calls,
     responses_calls,
+    socket_calls,
     transport,
     workday,
 )
@@ -47,6 +48,7 @@ SCENARIOS: dict[str, Scenario] = {
         openai_calls,
         anthropic_calls,
         responses_calls,
+        socket_calls,
         faults,
         transport,
         workday,
@@ -66,7 +68,11 @@ def record(scenario: Scenario, folder: Path) -> Path:
     raw = folder / "input.recorded"
     with private_network(scenario.mtu):
         server = LlmServer(
-            scenario.script(), name=scenario.name, address=scenario.address, port=PORT
+            scenario.script(),
+            name=scenario.name,
+            address=scenario.address,
+            port=PORT,
+            websockets=scenario.websockets,
         )
         with capture(raw, nanoseconds=scenario.nanoseconds), server:
             scenario.drive(server.url)

@@ -46,6 +46,7 @@ SHOWN = {
     "openai-chat-faults": (19, 20, 36, 66),
     "openai-responses-calls": (46, 67, 68, 69, 79, 81, 82, 83),
     "openai-responses-faults": (19, 20, 36, 68, 80),
+    "openai-responses-websocket": (42,),
     "stream-framings": (33, 34, 44, 45, 46, 47, 83),
 }
 

@@ -40,6 +40,7 @@ from tests.support.llm_rendering import (
     stream_parts,
     streams,
 )
+from tests.support.llm_socket import WIRE_API, LlmSocket
 
 SOCKET_TIMEOUT_S = 30.0
 AMAZON_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -56,6 +57,7 @@ class Serving(Protocol):
     """What a connection asks of its server."""
 
     port: int
+    websockets: bool
 
     def begin(self, entry: dict[str, Json]) -> int:
         """Add an exchange to the log and return its index."""
@@ -100,6 +102,9 @@ class Connection:
             for line in lines[1:]
             if line
         }
+        if fields.get("upgrade", "").lower() == "websocket" and self._server.websockets:
+            self._speak_websocket(head, names, fields)
+            return False
         content = self._read_content(fields)
         body: Json = json.loads(content) if content else {}
         entry: dict[str, Json] = {
@@ -127,6 +132,34 @@ class Connection:
         finally:
             self._server.served()
         return keep and fields.get("connection", "").lower() != "close"
+
+    def _speak_websocket(self, head: bytes, names: list[str], fields: dict[str, str]) -> None:
+        """Serve calls over WebSocket until the client leaves."""
+        method, path, _ = head.decode("latin-1").split("\r\n")[0].split(" ", 2)
+        entry: dict[str, Json] = {
+            "connection": self._number,
+            "client_port": self._client_port,
+            "server_port": self._server.port,
+            "method": method,
+            "path": path,
+            "wire_api": WIRE_API,
+            "fields": logged_fields(names, fields),
+        }
+        server = self._server
+        spoken = LlmSocket(
+            self._socket.sendall,
+            entry,
+            fields,
+            begin=server.begin,
+            reply=server.reply,
+            rendered=self._events,
+        )
+        data, self._buffer = head + b"\r\n\r\n" + self._buffer, b""
+        while True:
+            spoken.received(data)
+            server.served()
+            self._receive()
+            data, self._buffer = self._buffer, b""
 
     def _answer(self, asked: Asked, reply: Reply, sent: Sent) -> bool:
         api = asked.wire_api or "openai-chat"

@@ -26,17 +26,25 @@ Script = Callable[[Asked], Reply]
 class LlmServer:
     """Serve ``script`` on ``address``; use as a context manager.
 
-    ``name`` seeds the response ids, so that equal scripts give equal ids. Leaving the block
+    ``name`` seeds the response ids, so that equal scripts give equal ids. ``websockets`` takes
+    WebSockets, each request on which is a call (``llm_socket``). Leaving the block
     waits until the clients have closed their connections and raises what a script raised.
     """
 
     def __init__(
-        self, script: Script, *, name: str = "llm", address: str = "127.0.0.1", port: int = 0
+        self,
+        script: Script,
+        *,
+        name: str = "llm",
+        address: str = "127.0.0.1",
+        port: int = 0,
+        websockets: bool = False,
     ) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.log: list[dict[str, Json]] = []
         self.connections = 0
         self._script = script
+        self.websockets = websockets
         self._name = name
         self._listener = socket.create_server((address, port), family=family, backlog=64)
         self._lock = threading.Condition()

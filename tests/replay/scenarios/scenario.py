@@ -33,6 +33,7 @@ class Scenario:
     mtu: int | None = None
     nanoseconds: bool = False
     gateway: bool = False  # the clients reach the server through one: each call crosses twice
+    websockets: bool = False  # whether the server takes them
     packages: tuple[str, ...] = ("openai", "anthropic")  # the SDKs that drive it
 
 

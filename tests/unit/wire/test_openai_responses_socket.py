@@ -86,6 +86,7 @@ def test_each_response_is_a_call_with_its_own_request(deflate: bool) -> None:
         assert call.response.usage.input_tokens == 120
         assert "agent/1" in call.exchange.request.fields  # type: ignore[union-attr]
         assert "type" not in call.request.metadata
+        assert call.request.stream
     indexes = [call.exchange.index for call in calls]
     assert indexes == sorted(set(indexes))
     assert 0 not in indexes
