@@ -24,7 +24,7 @@ from heron_otel.exporters.queue_storage import (
 )
 from heron_otel.exporters.retry import Backoff, RetryConfig
 from heron_otel.log import get_logger
-from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.records.telemetry import Items, TelemetryBatch
 
 __all__ = [
     "BatchConfig",
@@ -59,7 +59,7 @@ class Undelivered:
     """What a drain left behind."""
 
     batches: int
-    spans: int
+    items: Items
     error: str | None  # last failure of the exporter, while it lasts
 
     def __bool__(self) -> bool:
@@ -159,9 +159,9 @@ class _Delivery:
                     return False
             except PermanentExportError as error:
                 self._failed(str(error), None)
-                lost = len(batch.spans) if error.lost_spans is None else error.lost_spans
+                lost = batch.items if error.lost is None else Items(**error.lost)
                 self.drop(batch, DropReason.REFUSED, lost)
-                self.count("sent_spans", len(batch.spans) - lost)
+                self.count_items("sent", batch.items.minus(lost))
                 return True
             except Exception as error:  # a fault of the exporter must not stop the deliveries
                 self.error = f"{type(error).__name__}: {error}"
@@ -177,10 +177,20 @@ class _Delivery:
         with self._lock:
             self._counts[name] += number
 
-    def drop(self, batch: TelemetryBatch, reason: DropReason, spans: int | None = None) -> None:
-        """Count ``batch`` as lost, or ``spans`` of it."""
+    def count_items(self, what: str, items: Items) -> None:
+        """Add to the counters ``<what>_<items>``; those of spans always exist."""
         with self._lock:
-            self._counts[f"dropped_spans.{reason}"] += len(batch.spans) if spans is None else spans
+            for name, number in items._asdict().items():
+                if number or name == "spans":
+                    self._counts[f"{what}_{name}"] += number
+
+    def drop(self, batch: TelemetryBatch, reason: DropReason, lost: Items | None = None) -> None:
+        """Count ``batch`` as lost, or ``lost`` of it."""
+        items = batch.items if lost is None else lost
+        with self._lock:
+            for name, number in items._asdict().items():
+                if number or name == "spans":
+                    self._counts[f"dropped_{name}.{reason}"] += number
             self._counts[f"dropped_batches.{reason}"] += 1
 
     def counters(self) -> dict[str, int]:
@@ -191,7 +201,7 @@ class _Delivery:
             return {**own, **self._counts}
 
     def _delivered(self, batch: TelemetryBatch) -> None:
-        self.count("sent_spans", len(batch.spans))
+        self.count_items("sent", batch.items)
         if self.error is not None:
             log.info("exporter delivers again", exporter=self._component)
         self.error = None
@@ -273,7 +283,7 @@ class SendingQueue:
             self._storage.append(item)
             self._full = False
             self._changed.notify_all()
-        self._delivery.count("accepted_spans", len(batch.spans))
+        self._delivery.count_items("accepted", batch.items)
         return True
 
     def flush(self) -> None:
@@ -327,7 +337,7 @@ class SendingQueue:
         if not self._full:
             self._full = True
             log.error(
-                "sending queue full, spans are dropped",
+                "sending queue full, batches are dropped",
                 exporter=self._component,
                 queue_bytes=self._storage.size_bytes,
                 error=self._delivery.error,
@@ -335,8 +345,8 @@ class SendingQueue:
 
     def _undelivered(self) -> Undelivered:
         items = self._storage.head(0) if len(self._storage) else ()
-        spans = sum(len(item.batch.spans) for item in items)
-        return Undelivered(len(items), spans, self._delivery.error)
+        held = TelemetryBatch.joined([item.batch for item in items]).items
+        return Undelivered(len(items), held, self._delivery.error)
 
     def _run(self) -> None:
         while True:
@@ -421,7 +431,7 @@ class DirectSender:
             if self._stop.is_set():
                 self._delivery.drop(batch, DropReason.CLOSED)
                 return False
-            self._delivery.count("accepted_spans", len(batch.spans))
+            self._delivery.count_items("accepted", batch.items)
             if not self._delivery.deliver(batch, lambda seconds, _: not self._stop.wait(seconds)):
                 self._delivery.drop(batch, DropReason.CLOSED)
             return self._delivery.error is None
@@ -432,7 +442,7 @@ class DirectSender:
     def drain(self, timeout_s: float) -> Undelivered:
         """Accept nothing more; nothing waits here."""
         self._stop.set()
-        return Undelivered(0, 0, self._delivery.error)
+        return Undelivered(0, Items(), self._delivery.error)
 
     def shutdown(self) -> None:
         """Release the exporter. Never raises."""

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every exception class of the project."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 
 class HeronError(Exception):
     """Root of all errors raised on purpose."""
@@ -48,9 +52,9 @@ class RetryableExportError(HeronError):
 class PermanentExportError(HeronError):
     """A batch was refused; sending it again cannot work.
 
-    ``lost_spans`` is how many of its spans were refused, None for all; the others arrived.
+    ``lost`` is how much of it was refused, by the names of ``Items``; None: all. The rest arrived.
     """
 
-    def __init__(self, message: str, lost_spans: int | None = None) -> None:
+    def __init__(self, message: str, lost: Mapping[str, int] | None = None) -> None:
         super().__init__(message)
-        self.lost_spans = lost_spans
+        self.lost = lost

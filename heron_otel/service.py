@@ -15,12 +15,12 @@ from heron_otel.component.registry import Registry
 from heron_otel.component.supervisor import Worker
 from heron_otel.config.model import Config, PipelineConfig, component_type
 from heron_otel.errors import HeronError
-from heron_otel.exporters.sending import Sender, Undelivered, open_sender
+from heron_otel.exporters.sending import DropReason, Sender, Undelivered, open_sender
 from heron_otel.log import get_logger
 from heron_otel.pipeline.counters import Series, flat, series_of
 from heron_otel.pipeline.hub import Hub, Route
 from heron_otel.pipeline.processors import stage_settings
-from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.records.telemetry import Items, TelemetryBatch
 
 log = get_logger(__name__)
 
@@ -168,31 +168,31 @@ class Service:
             sender.flush()
 
     def deliveries(self) -> tuple[int, int]:
-        """Return how many batches wait for delivery, and how many spans were taken care of."""
+        """Return how many batches wait for delivery, and how many items were taken care of."""
         waiting = done = 0
         for sender in self._senders.values():
             for name, value in flat(sender.counters()).items():
                 if name == "queue_batches":
                     waiting += value
-                elif name == "sent_spans" or name.startswith("dropped_spans"):
+                elif name.startswith(("sent_", "dropped_")):
                     done += value
         return waiting, done
 
-    def lost_spans(self) -> dict[str, int]:
-        """Return how many spans each exporter refused or gave up; none: it is left out.
+    def lost(self) -> dict[str, Items]:
+        """Return how much each exporter refused or gave up; nothing: it is left out.
 
         What ``stop`` returns as left over is not among them.
         """
-        lost: dict[str, int] = {}
+        found: dict[str, Items] = {}
         for name, sender in self._senders.items():
-            count = sum(
-                value
-                for key, value in flat(sender.counters()).items()
-                if key.startswith("dropped_spans") and not key.endswith(".closed")
-            )
-            if count:
-                lost[name] = count
-        return lost
+            counts = dict.fromkeys(Items._fields, 0)
+            for key, value in flat(sender.counters()).items():
+                noun, _, reason = key.removeprefix("dropped_").partition(".")
+                if key.startswith("dropped_") and noun in counts and reason != DropReason.CLOSED:
+                    counts[noun] += value
+            if any(counts.values()):
+                found[name] = Items(**counts)
+        return found
 
     def failures(self) -> int:
         """Return how many records and batches the analysis failed on; what they held is lost."""
@@ -251,6 +251,8 @@ class Service:
             turns=settings.turns,
             profiles=settings.profiles,
             book=settings.book,
+            signal=name.partition("/")[0],
+            metrics=settings.metrics,
             deliver=deliver,
         )
 

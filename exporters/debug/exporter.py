@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from heron_otel.errors import PermanentExportError
 from heron_otel.exporters.debug.config import DebugConfig, Verbosity
 from heron_otel.records.telemetry import Span, TelemetryBatch
 from heron_otel.telemetry.content import exported_attributes
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import Metric
 
 
 class DebugExporter:
@@ -37,16 +40,23 @@ class DebugExporter:
         """Nothing is held."""
 
     def _lines(self, batch: TelemetryBatch) -> Iterator[str]:
-        yield (
-            f"{self._component}: {len(batch.spans)} spans, {len(batch.exchanges)} exchanges, "
-            f"{len(batch.open_turns)} open turns"
-        )
+        counts = [
+            f"{len(batch.spans)} spans",
+            f"{len(batch.exchanges)} exchanges",
+            f"{len(batch.open_turns)} open turns",
+        ]
+        if batch.metrics:
+            counts.append(f"{batch.items.metric_points} metric points")
+        yield f"{self._component}: {', '.join(counts)}"
         if self._verbosity is Verbosity.BASIC:
             return
         for span in batch.spans:
             yield span_line(span)
             if self._verbosity is Verbosity.DETAILED:
                 yield from _details(span)
+        for group in batch.metrics:
+            for metric in group.metrics:
+                yield from _metric_lines(metric, self._verbosity is Verbosity.DETAILED)
 
 
 def span_line(span: Span) -> str:
@@ -57,6 +67,20 @@ def span_line(span: Span) -> str:
         f"  {span.trace_id} {span.span_id} parent={parent} {_shown(span.name)} "
         f"{span.kind.name} {duration_ms:.1f} ms {span.status_code.name}"
     )
+
+
+def _metric_lines(metric: Metric, detailed: bool) -> Iterator[str]:
+    # Imports opentelemetry-sdk, which whoever made the metric did before.
+    from heron_otel.telemetry.metric_lines import point_values
+
+    points = metric.data.data_points
+    yield f"  {metric.name} {type(metric.data).__name__} {metric.unit}: {len(points)} points"
+    for point in points if detailed else ():
+        yield f"    {point.start_time_unix_nano} to {point.time_unix_nano}"
+        for name, value in (point.attributes or {}).items():
+            yield f"      {name} = {_shown(value)}"
+        for name, part in point_values(point).items():
+            yield f"      {name}: {_shown(part)}"
 
 
 def _details(span: Span) -> Iterator[str]:

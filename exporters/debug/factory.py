@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from heron_otel.component.factory import ExporterFactory, Stability
+from heron_otel.component.factory import SIGNALS, ExporterFactory, Stability
 from heron_otel.exporters.debug.config import DebugConfig
 from heron_otel.exporters.debug.exporter import DebugExporter
 
 FACTORY = ExporterFactory(
-    type="debug", config=DebugConfig, create=DebugExporter, stability=Stability.ALPHA
+    type="debug",
+    config=DebugConfig,
+    create=DebugExporter,
+    stability=Stability.ALPHA,
+    signals=frozenset(SIGNALS),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``file`` exporter: spans as lines, a batch whole or not at all."""
+"""The ``file`` exporter: telemetry as lines, a batch whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from heron_otel.errors import HeronError, PermanentExportError, RetryableExportError
 from heron_otel.exporters.file.config import FileConfig, FileFormat
-from heron_otel.exporters.file.otlp_json import otlp_json_line
+from heron_otel.exporters.file.otlp_json import otlp_json_lines
 from heron_otel.log import get_logger
 from heron_otel.records.telemetry import TelemetryBatch
 from heron_otel.telemetry.json_lines import json_lines
@@ -50,12 +50,12 @@ class FileExporter:
 
     def export(self, batch: TelemetryBatch) -> None:
         """Write ``batch`` as lines; when that fails nothing of it stays in the file."""
-        if not batch.spans:
-            return
         if self._config.format is FileFormat.JSON_LINES:
-            data = json_lines(batch.spans)
+            data = _json_lines(batch)
         else:
-            data = otlp_json_line(batch.spans)
+            data = otlp_json_lines(batch)
+        if not data:
+            return
         try:
             rotation = self._config.rotation
             if rotation is not None and self._size and self._size + len(data) > rotation.max_size:
@@ -132,3 +132,13 @@ class FileExporter:
         os.replace(path, f"{path}.1")
         self._close()
         self._open(os.O_WRONLY)
+
+
+def _json_lines(batch: TelemetryBatch) -> bytes:
+    data = json_lines(batch.spans)
+    if batch.metrics:
+        # Imports opentelemetry-sdk, which takes as long as all the rest.
+        from heron_otel.telemetry.metric_lines import metric_lines
+
+        data += metric_lines(batch.metrics)
+    return data

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OTLP/JSON: one ExportTraceServiceRequest as one line.
+"""OTLP/JSON: one export request as one line.
 
 The JSON encoding of OTLP: lower camel case names, ids in hex, 64-bit integers as strings, enums
 as integers (OTLP specification, "JSON Protobuf Encoding").
@@ -12,13 +12,29 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 import heron_otel
-from heron_otel.records.telemetry import AttributeValue, Span
+from heron_otel.records.telemetry import AttributeValue, Span, TelemetryBatch
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import exported_attributes
 
 _ENCODER = msgspec.json.Encoder()
 _SCOPE = {"name": semconv.SCOPE_NAME, "version": heron_otel.__version__}
 _SAMPLED = 1  # W3C trace flags
+
+
+def otlp_json_lines(batch: TelemetryBatch) -> bytes:
+    """Return ``batch`` as one line for each signal in it."""
+    data = otlp_json_line(batch.spans) if batch.spans else b""
+    if batch.metrics:
+        # Imports opentelemetry-sdk, which takes as long as all the rest.
+        from google.protobuf.json_format import MessageToDict
+
+        from heron_otel.telemetry.metric_message import metrics_message
+
+        # The JSON form of protobuf is that of OTLP, but for ids, which metrics do not have, and
+        # enumerations.
+        message = MessageToDict(metrics_message(batch.metrics), use_integers_for_enums=True)
+        data += _ENCODER.encode(message) + b"\n"
+    return data
 
 
 def otlp_json_line(spans: Sequence[Span]) -> bytes:

@@ -16,6 +16,28 @@ USER_AGENT = f"heron-otel/{heron_otel.__version__}"
 _MAX_REASON = 300  # characters of a server's message that are shown
 
 
+class Signal(enum.Enum):
+    """What a request carries."""
+
+    TRACES = "traces"
+    METRICS = "metrics"
+    LOGS = "logs"
+
+    @property
+    def noun(self) -> str:
+        """Return what a request has many of, as in ``Items``."""
+        return _NOUNS[self]
+
+    @property
+    def method(self) -> str:
+        """Return the gRPC method."""
+        name = {"traces": "trace"}.get(self.value, self.value)
+        return f"/opentelemetry.proto.collector.{name}.v1.{name.capitalize()}Service/Export"
+
+
+_NOUNS = {Signal.TRACES: "spans", Signal.METRICS: "metric_points", Signal.LOGS: "log_records"}
+
+
 class Verdict(enum.Enum):
     """What a server made of a request."""
 
@@ -32,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reached: bool = False  # the server itself answered
     reason: str = ""  # why it was not taken, or what the server warns about
     retry_after_s: float | None = None  # what the server asked for
-    rejected_spans: int = 0  # of a taken request (partial success)
+    rejected: int = 0  # spans, points or log records of a taken request (partial success)
 
 
 class Client(Protocol):
@@ -41,17 +63,18 @@ class Client(Protocol):
     def start(self) -> None:
         """Read key files, make the connection pool. Raises HeronError. Sends nothing."""
 
-    def send(self, payload: bytes) -> Outcome:
-        """Send a serialised ExportTraceServiceRequest and wait for the answer."""
+    def send(self, payload: bytes, signal: Signal) -> Outcome:
+        """Send a serialised export request of ``signal`` and wait for the answer."""
 
     def shutdown(self) -> None:
         """Close the connections. Never raises."""
 
 
 def taken(response: bytes) -> Outcome:
-    """Return the outcome of a success with a serialised ExportTraceServiceResponse.
+    """Return the outcome of a success with a serialised export response.
 
-    A body that is no such message is taken for an empty one: the server did accept.
+    Those of all signals have the same fields. A body that is no such message is taken for an
+    empty one: the server did accept.
     """
     try:
         partial = ExportTraceServiceResponse.FromString(response).partial_success
@@ -60,7 +83,7 @@ def taken(response: bytes) -> Outcome:
     return Outcome(
         verdict=Verdict.TAKEN,
         reason=one_line(partial.error_message),
-        rejected_spans=max(0, partial.rejected_spans),
+        rejected=max(0, partial.rejected_spans),
     )
 
 

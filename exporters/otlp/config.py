@@ -115,7 +115,7 @@ class Target:
     secure: bool
     host: str
     port: int
-    path: str  # of HTTP requests
+    path: str  # of HTTP requests, up to the name of the signal
 
     @classmethod
     def of(cls, config: OtlpConfig) -> Target:
@@ -130,8 +130,10 @@ class Target:
         port = url.port
         if port is None:
             port = 4317 if protocol is OtlpProtocol.GRPC else (443 if secure else 80)
-        if not path.endswith(_TRACES_PATH):
-            path += _TRACES_PATH
+        if path.endswith(_TRACES_PATH):
+            path = path.removesuffix("/traces")
+        else:
+            path += "/v1"
         return cls(protocol, scheme, secure, url.hostname or "", port, path)
 
     @property

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spans to OTLP export requests of a bounded size.
+"""Spans to OTLP export requests of a bounded size, and the requests of all signals.
 
 Each span is serialised once. A request is put together from those bytes: in the protobuf wire
 format a repeated field is a row of (tag, length, bytes), so splitting and joining requests needs
-no second serialisation.
+no second serialisation. The messages of metrics and logs are built with the same field numbers.
 
-Source: opentelemetry-proto v1, trace.proto and trace_service.proto.
+Source: opentelemetry-proto v1, trace.proto and trace_service.proto, and those of other signals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -20,6 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, St
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanProto
 
 import heron_otel
+from heron_otel.exporters.otlp.client import Signal
 from heron_otel.exporters.otlp.shrink import with_shorter_content, without_content
 from heron_otel.records.telemetry import AttributeValue, Span, SpanKind, StatusCode
 from heron_otel.telemetry import semconv
@@ -27,9 +28,9 @@ from heron_otel.telemetry.content import content_attributes
 
 _SAMPLED = 1  # W3C trace flags; the random flag is not set, ids are digests
 # Tags of length-delimited fields: field number << 3 | 2.
-_RESOURCE_SPANS = b"\x0a"  # ExportTraceServiceRequest.resource_spans = 1
-_SCOPE_SPANS = b"\x12"  # ResourceSpans.scope_spans = 2
-_SPANS = b"\x12"  # ScopeSpans.spans = 2
+_RESOURCE_SPANS = b"\x0a"  # ExportTraceServiceRequest.resource_spans = 1; metrics and logs too
+_SCOPE_SPANS = b"\x12"  # ResourceSpans.scope_spans = 2; ResourceMetrics, ResourceLogs too
+_SPANS = b"\x12"  # ScopeSpans.spans = 2; ScopeMetrics.metrics, ScopeLogs.log_records too
 _ATTRIBUTES = b"\x4a"  # Span.attributes = 9
 _KEY = b"\x0a"  # KeyValue.key = 1
 _VALUE = b"\x12"  # KeyValue.value = 2
@@ -52,23 +53,36 @@ _SCOPE = ScopeSpans(
 ).SerializeToString()
 
 
-class ExportRequest(msgspec.Struct, frozen=True):
-    """Serialised spans of one ExportTraceServiceRequest, by resource."""
+class Element(NamedTuple):
+    """A serialised span, metric or log record."""
 
-    groups: tuple[tuple[bytes, tuple[bytes, ...]], ...]  # ResourceSpans head, spans
+    data: bytes
+    holds: int  # spans, data points or log records in it
+
+
+class ExportRequest(msgspec.Struct, frozen=True):
+    """Serialised elements of one export request, by resource."""
+
+    signal: Signal
+    groups: tuple[tuple[bytes, tuple[Element, ...]], ...]  # head (resource), elements
 
     @property
-    def spans(self) -> int:
-        """Return the number of spans."""
-        return sum(len(spans) for _, spans in self.groups)
+    def count(self) -> int:
+        """Return the number of spans, data points or log records."""
+        return sum(element.holds for _, elements in self.groups for element in elements)
+
+    @property
+    def elements(self) -> int:
+        """Return the number of elements: what can be split."""
+        return sum(len(elements) for _, elements in self.groups)
 
     def payload(self) -> bytes:
         """Return the serialised request."""
         pieces: list[bytes] = []
-        for head, spans in self.groups:
+        for head, elements in self.groups:
             scope_spans = [_SCOPE]
-            for span in spans:
-                scope_spans += (_SPANS, _varint(len(span)), span)
+            for element in elements:
+                scope_spans += (_SPANS, _varint(len(element.data)), element.data)
             size = sum(map(len, scope_spans))
             inner = (head, _SCOPE_SPANS, _varint(size))
             pieces += (_RESOURCE_SPANS, _varint(sum(map(len, inner)) + size), *inner)
@@ -76,10 +90,10 @@ class ExportRequest(msgspec.Struct, frozen=True):
         return b"".join(pieces)
 
     def split(self) -> tuple[ExportRequest, ExportRequest]:
-        """Return two requests with half of the spans each. Needs at least two spans."""
-        flat = [(head, span) for head, spans in self.groups for span in spans]
+        """Return two requests with half of the elements each. Needs at least two."""
+        flat = [(head, element) for head, elements in self.groups for element in elements]
         half = len(flat) // 2
-        return _request(flat[:half]), _request(flat[half:])
+        return _request(self.signal, flat[:half]), _request(self.signal, flat[half:])
 
 
 class ShrinkCount(Protocol):
@@ -94,26 +108,43 @@ def encode_requests(
 ) -> Iterator[ExportRequest]:
     """Yield requests with all ``spans`` in order, each at most ``limit_bytes`` long."""
     heads: dict[int, bytes] = {}
-    pending: list[tuple[bytes, bytes]] = []
+
+    def elements() -> Iterator[tuple[bytes, Element]]:
+        for span in spans:
+            head = heads.get(id(span.resource))
+            if head is None:
+                head = heads[id(span.resource)] = encode_resource(span.resource)
+            data = encode_span(span)
+            room = room_bytes(head, limit_bytes)
+            if len(data) > room:
+                data = _encode_shorter(span, room)
+                on_shrink(1)
+            yield head, Element(data, 1)
+
+    return pack(Signal.TRACES, elements(), limit_bytes)
+
+
+def room_bytes(head: bytes, limit_bytes: int) -> int:
+    """Return how long an element may be so that it fits into a request with ``head``."""
+    return limit_bytes - len(head) - len(_SCOPE) - 3 * _FRAME_BYTES
+
+
+def pack(
+    signal: Signal, elements: Iterable[tuple[bytes, Element]], limit_bytes: int
+) -> Iterator[ExportRequest]:
+    """Yield requests with all ``elements`` in order, each request at most ``limit_bytes`` long."""
+    pending: list[tuple[bytes, Element]] = []
     used = 0
-    for span in spans:
-        head = heads.get(id(span.resource))
-        if head is None:
-            head = heads[id(span.resource)] = encode_resource(span.resource)
-        overhead = len(head) + len(_SCOPE) + 3 * _FRAME_BYTES
-        data = encode_span(span)
-        if len(data) + overhead > limit_bytes:
-            data = _encode_shorter(span, limit_bytes - overhead)
-            on_shrink(1)
-        # Every span is charged for a group of its own: never too little.
-        size = len(data) + overhead
+    for head, element in elements:
+        # Every element is charged for a group of its own: never too little.
+        size = len(element.data) + limit_bytes - room_bytes(head, limit_bytes)
         if pending and used + size > limit_bytes:
-            yield _request(pending)
+            yield _request(signal, pending)
             pending, used = [], 0
-        pending.append((head, data))
+        pending.append((head, element))
         used += size
     if pending:
-        yield _request(pending)
+        yield _request(signal, pending)
 
 
 def encode_resource(attributes: Mapping[str, AttributeValue]) -> bytes:
@@ -174,11 +205,11 @@ def _string_attribute(name: bytes, text: bytes) -> tuple[bytes, ...]:
     return head, key, _STRING_VALUE, value_size, text
 
 
-def _request(flat: Sequence[tuple[bytes, bytes]]) -> ExportRequest:
-    groups: dict[bytes, list[bytes]] = {}
-    for head, span in flat:
-        groups.setdefault(head, []).append(span)
-    return ExportRequest(tuple((head, tuple(spans)) for head, spans in groups.items()))
+def _request(signal: Signal, flat: Sequence[tuple[bytes, Element]]) -> ExportRequest:
+    groups: dict[bytes, list[Element]] = {}
+    for head, element in flat:
+        groups.setdefault(head, []).append(element)
+    return ExportRequest(signal, tuple((head, tuple(found)) for head, found in groups.items()))
 
 
 def _key_value(name: str, value: AttributeValue) -> KeyValue:

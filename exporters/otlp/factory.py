@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from heron_otel.component.factory import ExporterFactory, Stability
+from heron_otel.component.factory import SIGNALS, ExporterFactory, Stability
 from heron_otel.exporters.otlp.config import OtlpConfig
 from heron_otel.exporters.otlp.exporter import OtlpExporter
 
 FACTORY = ExporterFactory(
-    type="otlp", config=OtlpConfig, create=OtlpExporter, stability=Stability.ALPHA
+    type="otlp",
+    config=OtlpConfig,
+    create=OtlpExporter,
+    stability=Stability.ALPHA,
+    signals=frozenset(SIGNALS),
 )

@@ -20,10 +20,9 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # ships no stubs
 
 from heron_otel.errors import HeronError
-from heron_otel.exporters.otlp.client import USER_AGENT, Outcome, Verdict, one_line, taken
+from heron_otel.exporters.otlp.client import USER_AGENT, Outcome, Signal, Verdict, one_line, taken
 from heron_otel.exporters.otlp.config import Compression, OtlpConfig, Target
 
-_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _RETRYABLE = frozenset(
     {
         grpc.StatusCode.CANCELLED,
@@ -63,13 +62,13 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
 
 
 class GrpcClient:
-    """Calls TraceService/Export on one channel."""
+    """Calls the Export method of each signal on one channel."""
 
     def __init__(self, config: OtlpConfig, target: Target) -> None:
         self._config = config
         self._target = target
         self._channel: grpc.Channel | None = None
-        self._call: Callable[..., bytes] | None = None
+        self._calls: dict[Signal, Callable[..., bytes]] = {}
         self._metadata = tuple(
             (name.lower(), value.reveal()) for name, value in config.headers.items()
         )
@@ -94,32 +93,35 @@ class GrpcClient:
             self._channel = grpc.secure_channel(self._target.authority, credentials, options)
         else:
             self._channel = grpc.insecure_channel(self._target.authority, options)
-        self._call = self._channel.unary_unary(
-            _METHOD, request_serializer=bytes, response_deserializer=bytes
-        )
+        for signal in Signal:
+            self._calls[signal] = self._channel.unary_unary(
+                signal.method, request_serializer=bytes, response_deserializer=bytes
+            )
 
-    def send(self, payload: bytes) -> Outcome:
+    def send(self, payload: bytes, signal: Signal) -> Outcome:
         """Send one request and wait for the answer."""
-        if self._call is None:
+        call = self._calls.get(signal)
+        if call is None:
             return Outcome(verdict=Verdict.RETRY, reason="not started")
         try:
-            response = self._call(
+            response = call(
                 payload,
                 timeout=self._config.timeout,
                 metadata=self._metadata,
                 compression=self._compression,
             )
         except grpc.RpcError as error:
-            return self._failure(error)
+            return self._failure(error, signal)
         return taken(response)
 
     def shutdown(self) -> None:
         """Close the channel. Never raises."""
         if self._channel is not None:
             self._channel.close()
-        self._channel = self._call = None
+        self._channel = None
+        self._calls.clear()
 
-    def _failure(self, error: grpc.RpcError) -> Outcome:
+    def _failure(self, error: grpc.RpcError, signal: Signal) -> Outcome:
         # A failed blocking call raises an object that is both an RpcError and its Call.
         if not isinstance(error, grpc.Call):
             return Outcome(verdict=Verdict.RETRY, reason=one_line(str(error)))
@@ -134,12 +136,12 @@ class GrpcClient:
             return Outcome(
                 verdict=Verdict.RETRY,
                 reached=code not in _NO_ANSWER and retry_after_s is None,
-                reason=self._reason(code, details),
+                reason=self._reason(code, details, signal),
                 retry_after_s=retry_after_s,
             )
-        return Outcome(verdict=Verdict.REFUSED, reason=self._reason(code, details))
+        return Outcome(verdict=Verdict.REFUSED, reason=self._reason(code, details, signal))
 
-    def _reason(self, code: grpc.StatusCode, details: str) -> str:
+    def _reason(self, code: grpc.StatusCode, details: str, signal: Signal) -> str:
         if code is grpc.StatusCode.UNAVAILABLE:
             if self._target.secure and _NO_TLS.search(details):
                 return "the server does not speak TLS; use http:// or set tls.insecure: true"
@@ -149,7 +151,7 @@ class GrpcClient:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"no answer within {self._config.timeout:g} s"
         if code is grpc.StatusCode.UNIMPLEMENTED:
-            return "the server has no OTLP trace service (gRPC status UNIMPLEMENTED)"
+            return f"the server takes no OTLP {signal.value} (gRPC status UNIMPLEMENTED)"
         text = one_line(details)
         return f"gRPC status {code.name}: {text}" if text else f"gRPC status {code.name}"
 

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # ships no stubs
 
 from heron_otel.errors import HeronError
-from heron_otel.exporters.otlp.client import USER_AGENT, Outcome, Verdict, one_line, taken
+from heron_otel.exporters.otlp.client import USER_AGENT, Outcome, Signal, Verdict, one_line, taken
 from heron_otel.exporters.otlp.config import Compression, OtlpConfig, Target, TlsConfig
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
@@ -28,12 +28,12 @@ _MAX_RESPONSE_BYTES = 64 * 1024  # a response holds a count and a message
 
 
 class HttpClient:
-    """Posts to ``/v1/traces``."""
+    """Posts to ``/v1/traces``, ``/v1/metrics`` and ``/v1/logs``."""
 
     def __init__(self, config: OtlpConfig, target: Target) -> None:
         self._config = config
         scheme = "https" if target.secure else "http"
-        self._url = f"{scheme}://{target.authority}{target.path}"
+        self._url = f"{scheme}://{target.authority}{target.path}"  # and the signal
         self._secure = target.secure
         self._pool: urllib3.PoolManager | None = None
         self._fields = {
@@ -62,7 +62,7 @@ class HttpClient:
             assert_hostname=name if name is not None and check is None else check,
         )
 
-    def send(self, payload: bytes) -> Outcome:
+    def send(self, payload: bytes, signal: Signal) -> Outcome:
         """Send one request and wait for the answer."""
         if self._pool is None:
             return Outcome(verdict=Verdict.RETRY, reason="not started")
@@ -71,7 +71,7 @@ class HttpClient:
         try:
             response = self._pool.request(
                 "POST",
-                self._url,
+                f"{self._url}/{signal.value}",
                 body=payload,
                 headers=self._fields,
                 timeout=urllib3.Timeout(total=self._config.timeout),
@@ -81,7 +81,7 @@ class HttpClient:
             )
         except urllib3.exceptions.HTTPError as error:
             return Outcome(verdict=Verdict.RETRY, reason=self._reason(error))
-        return self._answer(response)
+        return self._answer(response, signal)
 
     def shutdown(self) -> None:
         """Close the connections. Never raises."""
@@ -89,7 +89,7 @@ class HttpClient:
             self._pool.clear()
         self._pool = None
 
-    def _answer(self, response: urllib3.BaseHTTPResponse) -> Outcome:
+    def _answer(self, response: urllib3.BaseHTTPResponse, signal: Signal) -> Outcome:
         try:
             body = response.read(_MAX_RESPONSE_BYTES, decode_content=True)
             if response.read(1):
@@ -115,7 +115,7 @@ class HttpClient:
         if 300 <= response.status < 400:
             reason += "; redirects are not followed, set the endpoint they lead to"
         if response.status in (404, 405):
-            reason += "; the endpoint has no OTLP trace receiver at this path"
+            reason += f"; the endpoint takes no OTLP {signal.value} at this path"
         return Outcome(verdict=Verdict.REFUSED, reason=reason)
 
     def _reason(self, error: urllib3.exceptions.HTTPError) -> str:
@@ -143,7 +143,9 @@ class HttpClient:
 
 
 class _PartialSuccess(msgspec.Struct):
-    rejected: int | str = msgspec.field(default=0, name="rejectedSpans")
+    spans: int | str = msgspec.field(default=0, name="rejectedSpans")
+    points: int | str = msgspec.field(default=0, name="rejectedDataPoints")
+    records: int | str = msgspec.field(default=0, name="rejectedLogRecords")
     message: str = msgspec.field(default="", name="errorMessage")
 
 
@@ -155,11 +157,13 @@ def _taken_json(body: bytes) -> Outcome:
     """Return the outcome of a success whose body is JSON, as some servers answer."""
     try:
         partial = msgspec.json.decode(body or b"{}", type=_JsonResponse).partial
-        rejected = int(partial.rejected) if partial is not None else 0
+        rejected = 0
+        if partial is not None:
+            rejected = int(partial.spans) + int(partial.points) + int(partial.records)
     except (msgspec.DecodeError, ValueError):
         return Outcome(verdict=Verdict.TAKEN)
     message = "" if partial is None else one_line(partial.message)
-    return Outcome(verdict=Verdict.TAKEN, reason=message, rejected_spans=max(0, rejected))
+    return Outcome(verdict=Verdict.TAKEN, reason=message, rejected=max(0, rejected))
 
 
 def _json_text(body: bytes, member: str) -> str:

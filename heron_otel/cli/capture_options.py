@@ -59,10 +59,11 @@ def add_capture_options(parser: argparse.ArgumentParser, *, source: str) -> None
     )
 
 
-def processors(options: argparse.Namespace) -> dict[str, object]:
+def processors(options: argparse.Namespace, signal: str = "traces") -> dict[str, object]:
     """Return the processors that the options name, by id; one of them is of spans.
 
-    Raises ConfigError with all problems of the configuration.
+    Those of a configuration are those of its first pipeline of ``signal``. Raises ConfigError
+    with all problems of the configuration.
     """
     found: dict[str, object] = {}
     if options.config:
@@ -70,8 +71,10 @@ def processors(options: argparse.Namespace) -> dict[str, object]:
         from heron_otel.config.loader import load
 
         config = load(options.config, [], os.environ, Registry())
-        pipeline = next(iter(config.service.pipelines.values()))
-        found = {name: config.processors[name] for name in pipeline.processors}
+        for name, pipeline in config.service.pipelines.items():
+            if name.partition("/")[0] == signal:
+                found = {each: config.processors[each] for each in pipeline.processors}
+                break
     name, spans = next(
         ((name, config) for name, config in found.items() if isinstance(config, SpansConfig)),
         ("spans", SpansConfig()),

@@ -54,6 +54,11 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("--no-store", action="store_true", help="with --otlp: leave the store out")
     parser.add_argument(
+        "--metrics",
+        action="store_true",
+        help="with --otlp: send metrics to that receiver too",
+    )
+    parser.add_argument(
         "--wait",
         type=_duration,
         default=60.0,
@@ -73,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
     check_files(options.files)
     if options.no_store and not options.otlp:
         raise UsageError("--no-store needs --otlp: the spans would go nowhere")
+    if options.metrics and not options.otlp:
+        raise UsageError("--metrics needs --otlp: the metrics would go nowhere")
     configure("warn", "console", sys.stderr)
     registry = Registry()
     config = _config(options, registry)
@@ -108,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         left = leftover.undelivered
         reason = printable(left.error or "no answer in time")
         print(
-            f"heron-otel: {leftover.exporter}: {left.spans} spans not delivered: {reason}",
+            f"heron-otel: {leftover.exporter}: {left.items} not delivered: {reason}",
             file=sys.stderr,
         )
     if failures:
@@ -116,9 +123,9 @@ def run(options: argparse.Namespace) -> int:
             f"heron-otel: {failures} records could not be analysed, see the log above",
             file=sys.stderr,
         )
-    lost = service.lost_spans()
-    for name, count in lost.items():
-        print(f"heron-otel: {name}: {count} spans were refused or given up", file=sys.stderr)
+    lost = service.lost()
+    for name, items in lost.items():
+        print(f"heron-otel: {name}: {items} were refused or given up", file=sys.stderr)
     if not options.no_store and not any(left.exporter == "clickhouse" for left in leftovers):
         _summary(options.data_dir, service.span_times)
     return 1 if unreadable or leftovers or lost or failures else 0
@@ -128,7 +135,7 @@ class Delivering(Protocol):
     """What delivers: a service."""
 
     def deliveries(self) -> tuple[int, int]:
-        """Return how many batches wait, and how many spans were taken care of."""
+        """Return how many batches wait, and how many items were taken care of."""
 
 
 def deliver(
@@ -171,6 +178,9 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
         for problem in OtlpConfig(endpoint=options.otlp).problems():
             raise UsageError(f"--otlp {options.otlp}: {problem.message}")
         exporters["otlp"] = {"endpoint": options.otlp}
+    pipelines = {"traces": list(exporters)}
+    if options.metrics:
+        pipelines["metrics"] = ["otlp"]
     tree = {
         "receivers": {
             options.source: {"files": list(options.files), "shards": options.shards},
@@ -178,21 +188,23 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
         "exporters": exporters,
         "service": {
             "pipelines": {
-                "traces": {
-                    "receivers": [options.source],
-                    "exporters": list(exporters),
-                }
+                signal: {"receivers": [options.source], "exporters": names}
+                for signal, names in pipelines.items()
             }
         },
     }
     text = yaml.safe_dump(tree, allow_unicode=True).replace("$", "$$")
     config = load([f"yaml:{text}"], [], {}, registry)
-    chosen = processors(options)
-    pipelines = {
-        name: replace(pipeline, processors=tuple(chosen))
-        for name, pipeline in config.service.pipelines.items()
-    }
-    return replace(config, processors=chosen, service=replace(config.service, pipelines=pipelines))
+    chosen = {signal: processors(options, signal) for signal in pipelines}
+    found = {name: each for members in chosen.values() for name, each in members.items()}
+    service = replace(
+        config.service,
+        pipelines={
+            signal: replace(pipeline, processors=tuple(chosen[signal]))
+            for signal, pipeline in config.service.pipelines.items()
+        },
+    )
+    return replace(config, processors=found, service=service)
 
 
 def _duration(text: str) -> float:

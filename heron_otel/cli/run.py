@@ -145,9 +145,9 @@ def _log_leftovers(leftovers: list[Leftover]) -> None:
     for leftover in leftovers:
         left = leftover.undelivered
         log.error(
-            "spans not delivered",
+            "telemetry not delivered",
             exporter=leftover.exporter,
-            spans=left.spans,
+            items=str(left.items),
             batches=left.batches,
             error=left.error,
         )

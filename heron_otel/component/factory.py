@@ -15,6 +15,9 @@ from heron_otel.component.receiver import Receiver
 
 C = TypeVar("C")
 
+SIGNALS = ("traces", "metrics", "logs")
+"""What a pipeline can carry."""
+
 
 class Stability(enum.StrEnum):
     """OpenTelemetry Collector stability levels."""
@@ -40,22 +43,28 @@ class ExporterFactory(Generic[C]):
     """Makes exporters of one type. ``create(id, config)``; ``id`` is ``type[/name]``.
 
     A config class that queues and retries has the fields ``sending_queue``,
-    ``retry_on_failure`` and ``timeout`` of ``exporters/sending.py``.
+    ``retry_on_failure`` and ``timeout`` of ``exporters/sending.py``. ``signals`` are those that
+    it can deliver.
     """
 
     type: str
     config: builtins.type[C]
     create: Callable[[str, C], Exporter]
     stability: Stability
+    signals: frozenset[str] = frozenset({"traces"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessorFactory(Generic[C]):
-    """Names the settings of a processor; the pipeline applies them where they belong."""
+    """Names the settings of a processor; the pipeline applies them where they belong.
+
+    ``signals`` are those of the pipelines that have such a place.
+    """
 
     type: str
     config: builtins.type[C]
     stability: Stability
+    signals: frozenset[str] = frozenset(SIGNALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

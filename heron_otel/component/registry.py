@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from heron_otel.component.factory import (
+    SIGNALS,
     ExporterFactory,
     ExtensionFactory,
     ProcessorFactory,
@@ -33,6 +34,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "turns": "heron_otel.pipeline.processors:TURNS",
         "agents": "heron_otel.pipeline.processors:AGENTS",
         "cost": "heron_otel.pipeline.processors:COST",
+        "metrics": "heron_otel.pipeline.processors:METRICS",
     },
     "exporters": {
         "clickhouse": "heron_otel.exporters.clickhouse.factory:FACTORY",
@@ -76,6 +78,13 @@ class Registry:
     def stability(self, kind: str, component: str) -> Stability:
         """Return the stability of a type. Raises HeronError as ``factory()`` does."""
         return self.factory(kind, component).stability
+
+    def signals(self, kind: str, component: str) -> frozenset[str]:
+        """Return the signals of the pipelines that a type fits into."""
+        factory = self.factory(kind, component)
+        if isinstance(factory, ExporterFactory | ProcessorFactory):
+            return factory.signals
+        return frozenset(SIGNALS)
 
     def receiver(self, component: str) -> ReceiverFactory[object]:
         """Return the factory of a receiver type."""

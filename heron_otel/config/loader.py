@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from heron_otel.config.model import Config, ServiceConfig, component_type
 from heron_otel.errors import ConfigError, HeronError, UsageError
 
 KINDS = ("receivers", "processors", "exporters", "extensions")
-SIGNALS = ("traces",)
+SIGNALS = ("traces", "metrics", "logs")
 
 # The Collector's rules for the two parts of a component id (component/identifiable.go).
 _TYPE = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}")
@@ -35,6 +35,9 @@ class Catalog(Protocol):
 
         Raises HeronError when the component cannot be imported.
         """
+
+    def signals(self, kind: str, component: str) -> Collection[str]:
+        """Return the signals of the pipelines that a type of ``types()`` fits into."""
 
 
 def read_tree(sources: Sequence[str], overrides: Sequence[str]) -> Node:
@@ -93,13 +96,13 @@ def check(tree: Node, environ: Mapping[str, str], catalog: Catalog) -> Config:
         binding.problem("service", "required section is missing")
     service_node = members.get("service")
     if service is None:
-        _check_references(_loose_pipelines(service_node), (), members, binding)
+        _check_references(_loose_pipelines(service_node), (), members, catalog, binding)
     else:
         pipelines = {
             name: {kind: getattr(pipeline, kind) for kind in KINDS[:3]}
             for name, pipeline in service.pipelines.items()
         }
-        _check_references(pipelines, service.extensions, members, binding)
+        _check_references(pipelines, service.extensions, members, catalog, binding)
     problems = (*expansion.problems, *binding.problems)
     if problems or service is None:
         raise ConfigError(problems)
@@ -199,6 +202,7 @@ def _check_references(
     pipelines: Mapping[str, Mapping[str, Sequence[str]]],
     extensions: Iterable[str],
     members: Mapping[str, Node],
+    catalog: Catalog,
     binding: Binding,
 ) -> None:
     defined: dict[str, Mapping[str, Node]] = {}
@@ -211,10 +215,12 @@ def _check_references(
     for name, lists in pipelines.items():
         path = f"service.pipelines.{name}"
         signal, slash, rest = name.partition("/")
-        if signal in ("metrics", "logs"):
-            binding.problem(path, f"signal {signal} is not produced; traces is")
-        elif signal not in SIGNALS or (slash and not _NAME.fullmatch(rest)):
-            binding.problem(path, "a pipeline must be named traces or traces/name")
+        if signal not in SIGNALS or (slash and not _NAME.fullmatch(rest)):
+            binding.problem(
+                path,
+                "a pipeline must be named signal or signal/name, signal being "
+                "traces, metrics or logs",
+            )
         for kind, ids in lists.items():
             if kind not in defined:
                 continue
@@ -228,8 +234,26 @@ def _check_references(
                 if component not in defined[kind]:
                     message = unknown(kind[:-1], component, defined[kind])
                     binding.problem(f"{path}.{kind}", f"{component}: {message}")
+                elif signal in SIGNALS:
+                    _check_signal(f"{path}.{kind}", signal, component, catalog, binding)
     known = defined.get("extensions", {})
     for component in extensions:
         if component not in known:
             message = unknown("extension", component, known)
             binding.problem("service.extensions", f"{component}: {message}")
+
+
+def _check_signal(
+    path: str, signal: str, component: str, catalog: Catalog, binding: Binding
+) -> None:
+    """Report a component that has no place in a pipeline of ``signal``."""
+    kind, name = path.rpartition(".")[2], component_type(component)
+    if name not in catalog.types(kind):
+        return  # reported where it is defined
+    try:
+        signals = catalog.signals(kind, name)
+    except HeronError:
+        return  # as well
+    if signal not in signals:
+        takes = " and ".join(each for each in SIGNALS if each in signals)
+        binding.problem(path, f"{component} is for {takes}, not for {signal}")

@@ -128,7 +128,7 @@ class ServiceConfig:
     extensions: tuple[str, ...] = ()
     """Ids of extensions that start."""
     pipelines: Mapping[str, PipelineConfig]
-    """Pipelines by ``signal[/name]``; ``traces`` is the signal there is."""
+    """Pipelines by ``signal[/name]``; a signal is ``traces``, ``metrics`` or ``logs``."""
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     """The agent's own logs and metrics."""
 

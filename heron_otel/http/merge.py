@@ -30,6 +30,7 @@ class ShardMerge:
         self._frames = [0] * shards  # last frame that made a record
         self._clocks = [0] * shards
         self._waiting: list[HttpRecord] = []
+        self._last_ns = 0  # event clock of shards that ended; that of the last packet, for all
         self._now_ns = 0
 
     @property
@@ -60,10 +61,12 @@ class ShardMerge:
         self._now_ns = min(self._clocks)
         return self._release()
 
-    def finish(self, shard: int, records: Sequence[HttpRecord]) -> list[HttpRecord]:
-        """Take the last records of ``shard``, made at its end of input."""
+    def finish(self, shard: int, records: Sequence[HttpRecord], now_ns: int) -> list[HttpRecord]:
+        """Take the last records of ``shard``, made at its end of input, its clock at ``now_ns``."""
         self._waiting.extend(records)
         self._frames[shard] = self._clocks[shard] = _END
+        self._last_ns = max(self._last_ns, now_ns)
+        self._now_ns = max(self._now_ns, min(self._last_ns, *self._clocks))
         return self._release()
 
     def _progress(self, shard: int) -> tuple[int, int]:

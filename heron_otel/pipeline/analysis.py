@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chain of stages of one source: HTTP exchanges in, turn records out."""
+"""The chain of stages of one source: HTTP exchanges in, records of calls and turns out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from heron_otel.hops.stage import Hops, Ready
 from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
 from heron_otel.records.agents import AgentRecord
+from heron_otel.records.analysis import AnalysisRecord, ClockMoved
 from heron_otel.records.http import HttpRecord
-from heron_otel.records.turns import AnalysisRecord, TurnRecord
+from heron_otel.records.turns import TurnRecord
 from heron_otel.records.wire import FoldedRecord, LlmCall, LlmRecord
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.tracker import TurnTracker
@@ -33,6 +34,9 @@ class Analysis:
     what that made ready of the others. ``on_failure`` is told of every exception that a stage did
     not handle; the record that caused it is skipped. ``memory_bytes`` bounds what is remembered of
     message histories; it changes the speed, never the records.
+
+    Yields turn records; ``observed`` adds what went into the tracker, each call behind the turn
+    records that were due before it, and the moves of the event clock.
     """
 
     def __init__(
@@ -45,7 +49,10 @@ class Analysis:
         profiles: tuple[Profile, ...] = PROFILES,
         hops: Hops | None = None,
         book: PriceBook | None = None,
+        observed: bool = False,
     ) -> None:
+        self._source = source
+        self._observed = observed
         self._wire = WireCalls(source, memory_bytes=memory_bytes)
         self._costs = Costs(book)
         self._agents = AgentCalls(profiles)
@@ -59,8 +66,9 @@ class Analysis:
         agents: Stage[FoldedRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
         turns: Stage[AgentRecord, TurnRecord] = Guarded("turns", self._turns, on_failure)
         self._intake = Chained(Chained(wire, light), folding)
-        self._chain = Chained(agents, turns)
-        self._priced = costs  # holds nothing, so it has no part in the chain's clock
+        self._priced = costs  # holds nothing, so it has no part in the clock
+        self._profiling = agents
+        self._tracking = turns
 
     def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[AnalysisRecord]:
         """Yield what ``records`` complete, then what times out until ``now_ns``."""
@@ -75,7 +83,7 @@ class Analysis:
         yield from self._pass_on(self._intake.advance(now_ns))
         yield from self._wire.unrecognised(now_ns)
 
-    def drain(self) -> Iterator[TurnRecord]:
+    def drain(self) -> Iterator[AnalysisRecord]:
         """Yield what other sources made ready."""
         ready = self._lane.take()
         if ready:
@@ -100,17 +108,24 @@ class Analysis:
             found.update(flat(counters, f"{name}."))
         return found
 
-    def _pass_on(self, ready: Iterable[Ready]) -> Iterator[TurnRecord]:
+    def _pass_on(self, ready: Iterable[Ready]) -> Iterator[AnalysisRecord]:
         for item in ready:
             if isinstance(item, int):
-                yield from self._chain.advance(item)
+                yield from self._tracking.advance(item)
+                if self._observed:
+                    yield ClockMoved(source=self._source, now_ns=item)
             else:
                 for priced in self._priced.feed(item):
-                    yield from self._chain.feed(priced)
+                    for record in self._profiling.feed(priced):
+                        yield from self._tracking.feed(record)
+                        if self._observed:
+                            yield record
 
-    def _end(self) -> Iterator[TurnRecord]:
+    def _end(self) -> Iterator[AnalysisRecord]:
         if self._lane.ended and not self._lane.line:
-            yield from self._chain.finish()
+            yield from self._tracking.finish()
+            if self._observed:
+                yield ClockMoved(source=self._source, now_ns=0, ended=True)
 
 
 class _WithoutResponseBody:

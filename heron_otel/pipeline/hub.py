@@ -6,8 +6,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from heron_otel.agents.profile import Profile
 from heron_otel.agents.registry import PROFILES
@@ -16,9 +16,10 @@ from heron_otel.hops.stage import Hops
 from heron_otel.pipeline.analysis import Analysis
 from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Guarded
+from heron_otel.records.analysis import REPORTED, AnalysisRecord
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.telemetry import TelemetryBatch
-from heron_otel.records.turns import AnalysisRecord
+from heron_otel.telemetry.metric_settings import MetricsConfig
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.telemetry.spans import Spans
 from heron_otel.turns.limits import TurnLimits
@@ -34,7 +35,7 @@ MAX_WAITING = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One pipeline: spans of some sources to some exporters."""
+    """One pipeline: the telemetry of one signal, of some sources to some exporters."""
 
     name: str
     sources: frozenset[str]
@@ -43,6 +44,8 @@ class Route:
     deliver: Callable[[TelemetryBatch], None]
     profiles: tuple[Profile, ...] = PROFILES
     book: PriceBook | None = None  # None: no costs
+    signal: str = "traces"
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 class Hub:
@@ -73,11 +76,8 @@ class Hub:
         # a pipeline share what folds their calls.
         self._analyses: dict[tuple[_Group, str], Analysis] = {}
         self._hops: dict[_Group, Hops] = {}
-        self._branches = [
-            _Branch(route, Guarded("telemetry", spans, self._failed), spans)
-            for route in routes
-            for spans in (Spans(route.spans),)
-        ]
+        self._branches = [self._branch(route) for route in routes]
+        self._observed = {_group_of(route) for route in routes if route.signal == "metrics"}
         self._discarding = threading.Event()
         self._lock = threading.Lock()  # of _discarded: receivers and the analysis count there
         self._first_span_ns = 0
@@ -132,7 +132,7 @@ class Hub:
         for hops in tuple(self._hops.values()):
             totals.update(flat(hops.counters, "hops."))
         for branch in self._branches:
-            totals.update({f"telemetry.{k}": v for k, v in branch.stage.counters().items()})
+            totals.update({f"telemetry.{k}": v for k, v in branch.counters().items()})
         totals.update({f"{stage}.failures": count for stage, count in self._failures.items()})
         totals["pipeline.records"] = self._records
         totals["pipeline.discarded"] = self._discarded
@@ -184,9 +184,7 @@ class Hub:
         groups: dict[_Group, list[_Branch]] = {}
         for branch in self._branches:
             if source in branch.route.sources:
-                route = branch.route
-                key = (route.sources, route.turns, route.profiles, route.book)
-                groups.setdefault(key, []).append(branch)
+                groups.setdefault(_group_of(branch.route), []).append(branch)
         yield from groups.items()
 
     def _analysis(self, group: _Group, source: str) -> Analysis:
@@ -202,16 +200,34 @@ class Hub:
                 profiles=profiles,
                 hops=hops,
                 book=book,
+                observed=group in self._observed,
             )
             self._analyses[group, source] = analysis
         return analysis
 
+    def _branch(self, route: Route) -> _Branch:
+        if route.signal == "metrics":
+            # Imports opentelemetry-sdk, which takes as long as all the rest.
+            from heron_otel.telemetry.metrics import Metrics
+
+            metrics = Metrics(route.metrics, route.spans)
+            return _Branch(
+                route, Guarded("telemetry", metrics, self._failed).feed, metrics.counters
+            )
+        spans = Spans(route.spans)
+        guarded = Guarded("telemetry", spans, self._failed)
+
+        def feed(record: AnalysisRecord) -> Iterable[TelemetryBatch]:
+            return guarded.feed(record) if isinstance(record, REPORTED) else ()
+
+        return _Branch(route, feed, spans.counters)
+
     def _deliver(self, records: list[AnalysisRecord], branches: list[_Branch]) -> None:
         for branch in branches:
-            batches = [batch for record in records for batch in branch.spans.feed(record)]
+            batches = [batch for record in records for batch in branch.feed(record)]
             if not batches:
                 continue
-            batch = joined(batches)
+            batch = TelemetryBatch.joined(batches)
             starts = [span.start_time_unix_nano for span in batch.spans]
             starts += [row.first_at_ns for row in batch.unrecognised]
             for start in starts:
@@ -224,16 +240,8 @@ class Hub:
         self._on_failure(stage, error)
 
 
-def joined(batches: Sequence[TelemetryBatch]) -> TelemetryBatch:
-    """Return one batch with the content of all, in order."""
-    if len(batches) == 1:
-        return batches[0]
-    return TelemetryBatch(
-        spans=tuple(span for batch in batches for span in batch.spans),
-        exchanges=tuple(row for batch in batches for row in batch.exchanges),
-        open_turns=tuple(span for batch in batches for span in batch.open_turns),
-        unrecognised=tuple(row for batch in batches for row in batch.unrecognised),
-    )
+def _group_of(route: Route) -> _Group:
+    return route.sources, route.turns, route.profiles, route.book
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,5 +255,5 @@ class _HandOver:
 @dataclass(frozen=True, slots=True)
 class _Branch:
     route: Route
-    spans: Guarded[AnalysisRecord, TelemetryBatch]
-    stage: Spans
+    feed: Callable[[AnalysisRecord], Iterable[TelemetryBatch]]
+    counters: Callable[[], Mapping[str, int]]

@@ -18,6 +18,7 @@ from heron_otel.cost.book import PriceBook
 from heron_otel.cost.settings import CostConfig
 from heron_otel.errors import HeronError
 from heron_otel.pipeline.price_book import book_of, default_book
+from heron_otel.telemetry.metric_settings import MetricsConfig
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.turns.limits import TurnLimits
 
@@ -87,6 +88,7 @@ class StageSettings:
     turns: TurnLimits = _DEFAULT
     profiles: tuple[Profile, ...] = PROFILES
     book: PriceBook | None = field(default_factory=default_book)  # None: no costs
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 def stage_settings(processors: Iterable[tuple[str, object]]) -> StageSettings:
@@ -105,6 +107,8 @@ def stage_settings(processors: Iterable[tuple[str, object]]) -> StageSettings:
                 found = replace(found, profiles=profiles_of(config))
             case CostConfig():
                 found = replace(found, book=book_of(config))
+            case MetricsConfig():
+                found = replace(found, metrics=config)
             case _:
                 raise HeronError(f"{name} cannot be applied")
     return found
@@ -114,3 +118,6 @@ SPANS = ProcessorFactory(type="spans", config=SpansConfig, stability=Stability.A
 TURNS = ProcessorFactory(type="turns", config=TurnsConfig, stability=Stability.ALPHA)
 AGENTS = ProcessorFactory(type="agents", config=AgentsConfig, stability=Stability.ALPHA)
 COST = ProcessorFactory(type="cost", config=CostConfig, stability=Stability.ALPHA)
+METRICS = ProcessorFactory(
+    type="metrics", config=MetricsConfig, stability=Stability.ALPHA, signals=frozenset({"metrics"})
+)

@@ -9,7 +9,7 @@ import msgspec
 
 from heron_otel.records.agents import AgentCall, ToolResult
 from heron_otel.records.cost import CostSum
-from heron_otel.records.wire import ToolCall, UnrecognisedCalls, Usage
+from heron_otel.records.wire import ToolCall, Usage
 
 
 class TurnStatus(enum.StrEnum):
@@ -41,6 +41,7 @@ class PlacedCall(msgspec.Struct, frozen=True, kw_only=True):
 
     agent_call: AgentCall
     turn: TurnKey | None
+    settled_at_ns: int  # event time at which this was decided
     parent: str | None = None  # key of the ToolRun whose sub-agent made it; None: the turn
     subagent: str | None = None  # key of the SubagentRun that holds it
     retry_of: str | None = None  # LlmCall.key of the attempt before this one
@@ -58,6 +59,7 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
     result: ToolResult | None  # None: no result was seen
     started_at_ns: int  # lower bound: its block closed, or the response ended
     ended_at_ns: int  # upper bound: start of the request that brought the result, or turn end
+    settled_at_ns: int  # event time at which this was decided
     retry: int = 0  # failed runs of the same call, one after another, before this one
     retry_of: str | None = None  # key of the last of them
 
@@ -72,6 +74,7 @@ class SubagentRun(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     started_at_ns: int
     ended_at_ns: int
+    settled_at_ns: int  # event time at which this was decided
     calls: int
     usage: Usage
     cost: CostSum = CostSum()
@@ -88,6 +91,7 @@ class AgentTurn(msgspec.Struct, frozen=True, kw_only=True):
     error_type: str | None
     started_at_ns: int
     ended_at_ns: int
+    settled_at_ns: int  # event time at which this was decided
     calls: int  # logical calls of main agent and sub-agents
     auxiliary_calls: int
     error_calls: int
@@ -111,5 +115,3 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TurnRecord = PlacedCall | ToolRun | SubagentRun | AgentTurn | TurnProgress
-AnalysisRecord = TurnRecord | UnrecognisedCalls
-"""What the stages before ``telemetry/`` yield together."""

@@ -18,7 +18,7 @@ from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import exported_attributes
 
 _ENCODER = msgspec.json.Encoder()
-_SCOPE = {"name": semconv.SCOPE_NAME, "version": heron_otel.__version__}
+SCOPE = {"name": semconv.SCOPE_NAME, "version": heron_otel.__version__}
 
 
 def span_object(span: Span) -> dict[str, object]:
@@ -46,7 +46,7 @@ def span_object(span: Span) -> dict[str, object]:
             for link in span.links
         ],
         "resource": span.resource,
-        "scope": _SCOPE,
+        "scope": SCOPE,
     }
 
 

@@ -52,6 +52,7 @@ NETWORK_PEER_ADDRESS: Final = "network.peer.address"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 SESSION_ID: Final = "session.id"
+OTHER_ERROR: Final = "_OTHER"  # error.type when no class is known
 USER_AGENT_ORIGINAL: Final = "user_agent.original"
 
 # GenAI, the same in v1.41 and latest.
@@ -88,12 +89,14 @@ TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
+TOKEN_TYPE: Final = "gen_ai.token.type"
 USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 
 # GenAI, latest only.
+TOKEN_MODALITY: Final = "gen_ai.token.modality"
 USAGE_AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
 USAGE_AUDIO_OUTPUT_TOKENS: Final = "gen_ai.usage.audio.output_tokens"
 USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
@@ -119,6 +122,8 @@ HERON_CALL_AUXILIARY_KIND: Final = "heron.call.auxiliary_kind"
 HERON_CALL_INCOMPLETE: Final = "heron.call.incomplete"
 HERON_CALL_LATE: Final = "heron.call.late"
 HERON_CALL_ROLE: Final = "heron.call.role"
+HERON_CALL_OUTCOME: Final = "heron.call.outcome"  # metrics only
+HERON_CALL_STATUS_CLASS: Final = "heron.call.status_class"  # metrics only
 HERON_CAPTURE_DROPPED_BYTES: Final = "heron.capture.dropped_bytes"
 HERON_CAPTURE_INCOMPLETE: Final = "heron.capture.incomplete"
 HERON_CAPTURE_LOST_BYTES: Final = "heron.capture.lost_bytes"

@@ -8,10 +8,10 @@ from typing import assert_never
 
 import msgspec
 
+from heron_otel.records.analysis import ReportedRecord
 from heron_otel.records.telemetry import TelemetryBatch
 from heron_otel.records.turns import (
     AgentTurn,
-    AnalysisRecord,
     PlacedCall,
     SubagentRun,
     ToolRun,
@@ -39,7 +39,7 @@ class Spans:
         self._turns = TurnSpans(config, self._redactor, self._services)
         self._spans = 0
 
-    def feed(self, record: AnalysisRecord) -> Iterable[TelemetryBatch]:
+    def feed(self, record: ReportedRecord) -> Iterable[TelemetryBatch]:
         """Return the batch that ``record`` becomes, in a list of one."""
         match record:
             case PlacedCall():

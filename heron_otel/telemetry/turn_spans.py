@@ -23,8 +23,6 @@ from heron_otel.telemetry.redact import DROPPED_TEXT, Redactor, text_message
 from heron_otel.telemetry.resource import Service, Services
 from heron_otel.telemetry.settings import CapturePolicy, SpansConfig
 
-_OTHER = "_OTHER"  # error.type when no class is known (semantic conventions)
-
 
 class TurnSpans:
     """Makes the spans that group and surround calls."""
@@ -47,7 +45,7 @@ class TurnSpans:
             legacy = self._config.semconv.legacy
             add_usage(attributes, turn.usage, self._config.semconv, cache=legacy)
         if turn.status is TurnStatus.ERROR:
-            attributes[semconv.ERROR_TYPE] = turn.error_type or _OTHER
+            attributes[semconv.ERROR_TYPE] = turn.error_type or semconv.OTHER_ERROR
         _add_turn_facts(attributes, turn)
         return Span(
             trace_id=trace_id_of_turn(key.key),

@@ -23,11 +23,16 @@ class ClosedTurn:
             if run.id is not None
         }
 
-    def late(self, record: AgentCall) -> PlacedCall:
+    def late(self, record: AgentCall, now_ns: int) -> PlacedCall:
         """Return a call that comes after the end of this turn, placed in it."""
         subagent, tool_run = self.subagents.get(record.facts.subagent_id or "", (None, None))
         return PlacedCall(
-            agent_call=record, turn=self.key, parent=tool_run, subagent=subagent, late=True
+            agent_call=record,
+            turn=self.key,
+            settled_at_ns=now_ns,
+            parent=tool_run,
+            subagent=subagent,
+            late=True,
         )
 
 
@@ -69,7 +74,7 @@ class ClosedTurns:
                 return closed
         return None
 
-    def late(self, record: AgentCall) -> PlacedCall:
+    def late(self, record: AgentCall, now_ns: int) -> PlacedCall:
         """Return a late call in the turn of its sub-agent, else the last that began before it."""
         agent = record.facts.subagent_id or ""
         found: ClosedTurn | None = None
@@ -80,5 +85,5 @@ class ClosedTurns:
             if closed.started_at_ns <= record.call.timing.started_at_ns:
                 found = closed
         if found is None:
-            return PlacedCall(agent_call=record, turn=None, late=True)
-        return found.late(record)
+            return PlacedCall(agent_call=record, turn=None, settled_at_ns=now_ns, late=True)
+        return found.late(record, now_ns)

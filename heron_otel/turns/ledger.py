@@ -30,6 +30,7 @@ class Ledger:
         "counters",
         "finishing",
         "limits",
+        "now_ns",
         "tool_bytes",
         "waiting",
         "waiting_bytes",
@@ -39,6 +40,7 @@ class Ledger:
         self.limits = limits
         self.counters: Counter[str] = Counter()
         self.finishing = False
+        self.now_ns = 0  # event time of what is being decided: of a timer, else of a record
         self.waiting: dict[int, tuple[Waiting, SessionKey]] = {}  # in order of arrival
         self.waiting_bytes = 0
         self.tool_bytes = 0  # arguments of tool calls without a result

@@ -66,14 +66,18 @@ class Session:
             if idle_ns is not None and idle_ns <= now_ns and (ready is None or idle_ns < ready[0]):
                 if self.open is not None and not self.open.terminal and not self._ledger.finishing:
                     self._counters["turns_idle"] += 1
+                self._ledger.now_ns = idle_ns
                 records.extend(self.close_all())
             elif ready is not None and ready[0] <= now_ns:
+                self._ledger.now_ns = ready[0]
                 records.extend(self._settle(ready[1], ready[0]))
             elif (awaited_ns := self._awaited_until_ns()) is not None and awaited_ns <= now_ns:
+                self._ledger.now_ns = awaited_ns
                 for turn in self._turns():
                     turn.subagents.give_up(awaited_ns)
                 records.extend(self._close_finished(awaited_ns))
             elif self.order.in_flight and self._in_flight_deadline_ns() <= now_ns:
+                self._ledger.now_ns = self._in_flight_deadline_ns()
                 self.forget_in_flight(next(iter(self.order.in_flight)))
                 self._counters["in_flight_lost"] += 1
                 records.extend(self._close_finished(now_ns))
@@ -292,12 +296,15 @@ class Session:
 
     def _outside(self, record: AgentCall, reason: str) -> list[TurnRecord]:
         self._counters[reason] += 1
-        return [PlacedCall(agent_call=record, turn=None)]
+        return [PlacedCall(agent_call=record, turn=None, settled_at_ns=self._ledger.now_ns)]
 
     def _late(self, record: AgentCall, turn: ClosedTurn | None = None) -> list[TurnRecord]:
         """Place a call whose turn is over: ``turn``, else the one that it is likely of."""
         self._counters["late_calls"] += 1
-        return [turn.late(record) if turn is not None else self._closed.late(record)]
+        now_ns = self._ledger.now_ns
+        if turn is not None:
+            return [turn.late(record, now_ns)]
+        return [self._closed.late(record, now_ns)]
 
     # Ends of turns
 

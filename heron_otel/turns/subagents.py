@@ -123,7 +123,7 @@ class Subagent:
         if response is not None:
             self.usage = add_usage(self.usage, response.usage)
 
-    def record(self, turn: TurnKey) -> SubagentRun:
+    def record(self, turn: TurnKey, settled_at_ns: int) -> SubagentRun:
         """Return the record of this sub-agent."""
         return SubagentRun(
             key=self.key,
@@ -133,6 +133,7 @@ class Subagent:
             name=self.name,
             started_at_ns=self.started_at_ns,
             ended_at_ns=self.ended_at_ns,
+            settled_at_ns=settled_at_ns,
             calls=self.calls,
             usage=self.usage,
             cost=self.cost,

@@ -148,6 +148,7 @@ class ToolRuns:
             result=result,
             started_at_ns=pending.started_at_ns,
             ended_at_ns=max(at_ns, pending.started_at_ns),
+            settled_at_ns=self._ledger.now_ns,
             retry=pending.retry,
             retry_of=pending.retry_of,
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
+from heron_otel.event_clock import EventClock
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentRecord
 from heron_otel.records.turns import PlacedCall, TurnRecord
 from heron_otel.records.wire import LlmCallWithdrawn
@@ -21,35 +22,22 @@ _END_OF_TIME_NS = 1 << 63
 
 
 class _Source:
-    """The clock and the timers of one receiver.
+    """The clock and the timers of one receiver."""
 
-    A call in flight is announced by the first packet after its moment, and that packet can come
-    long after. So a timer fires when the clock moves on from a moment at or behind its deadline:
-    every record of that moment was fed then.
-    """
-
-    __slots__ = ("clock_ns", "fed_ns", "timers")
+    __slots__ = ("_clock", "timers")
 
     def __init__(self) -> None:
-        self.clock_ns = 0
-        self.fed_ns = -1  # all records up to here were fed
+        self._clock = EventClock()
         self.timers: list[tuple[int, SessionKey]] = []
 
     def move(self, now_ns: int) -> bool:
-        """Move the clock; return whether a timer is due.
-
-        A moment behind the clock is one that the clock passed unseen: all its records were fed.
-        """
-        if now_ns > self.clock_ns:
-            self.fed_ns = self.clock_ns
-            self.clock_ns = now_ns
-        elif self.fed_ns < now_ns < self.clock_ns:
-            self.fed_ns = now_ns
+        """Move the clock; return whether a timer is due."""
+        self._clock.move(now_ns)
         return self.is_due()
 
     def is_due(self) -> bool:
-        """Return whether a timer is due."""
-        return bool(self.timers) and self.timers[0][0] <= self.fed_ns
+        """Return whether a timer is due: the clock moved on from its deadline."""
+        return bool(self.timers) and self.timers[0][0] <= self._clock.fed_ns
 
 
 class TurnTracker:
@@ -96,15 +84,18 @@ class TurnTracker:
         """Take a call or its announcement; return what is known now."""
         if isinstance(record, LlmCallWithdrawn):
             records = self._advance_source(record.source, record.emitted_at_ns)
+            self._ledger.now_ns = record.emitted_at_ns
             self._lineage.withdrawn((record.source, record.key))
             self._forget_in_flight((record.source, record.key))
         elif isinstance(record, AgentCallStarted):
             started = record.started
             records = self._advance_source(started.source, started.emitted_at_ns)
+            self._ledger.now_ns = started.emitted_at_ns
             self._start(self._lineage.started(record))
         else:
             call = record.call
             records = self._advance_source(call.source, call.exchange.emitted_at_ns)
+            self._ledger.now_ns = call.exchange.emitted_at_ns
             self._ledger.counters["calls"] += 1
             record = self._lineage.ended(record)
             if record.facts.agent_name is None or record.facts.session_id is None:
@@ -201,7 +192,7 @@ class TurnTracker:
         self._forget_in_flight((call.source, call.key))
         if not ledger.is_attempt(record) or (call.source, call.key) in ledger.attempt_keys:
             ledger.counters["calls_outside"] += 1
-            records.append(PlacedCall(agent_call=record, turn=None))
+            records.append(PlacedCall(agent_call=record, turn=None, settled_at_ns=ledger.now_ns))
             return
         ledger.hold_attempt(record)
         deadline_ns = call.timing.ended_at_ns + self._limits.grace_ns + self._limits.retry_ns
@@ -236,6 +227,7 @@ class TurnTracker:
             if source is None:
                 return records
             deadline_ns, key = heappop(source.timers)
+            self._ledger.now_ns = deadline_ns
             if key[1] == _ATTEMPT:
                 self._give_up_attempt((key[0], key[2]), records)
                 continue
@@ -251,7 +243,8 @@ class TurnTracker:
         attempt = self._ledger.drop_attempt(call_key)
         if attempt is not None:
             self._ledger.counters["calls_outside"] += 1
-            records.append(PlacedCall(agent_call=attempt, turn=None))
+            now_ns = self._ledger.now_ns
+            records.append(PlacedCall(agent_call=attempt, turn=None, settled_at_ns=now_ns))
 
     # Limits
 

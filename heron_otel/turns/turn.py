@@ -32,6 +32,7 @@ class OpenTurn:
         "_finish_reasons",
         "_index",
         "_last_status",
+        "_ledger",
         "_limits",
         "_models",
         "_previous",
@@ -64,6 +65,7 @@ class OpenTurn:
         self._turn_id = opening.facts.turn_id
         self.main = Thread(key, None, ledger)
         self.subagents = Subagents(key, ledger)
+        self._ledger = ledger
         self._limits = ledger.limits
         self._index = index
         self._previous = previous
@@ -119,7 +121,7 @@ class OpenTurn:
     def add_stray(self, record: AgentCall) -> list[TurnRecord]:
         """Take a call of a sub-agent past the limit of sub-agents."""
         self._count(record)
-        return [PlacedCall(agent_call=record, turn=self.key)]
+        return [self._placed(record, None, None)]
 
     def add_auxiliary(self, record: AgentCall) -> list[TurnRecord]:
         """Take a call that stands beside the conversation."""
@@ -167,7 +169,7 @@ class OpenTurn:
         if runs := self.subagents.in_order():
             for run in runs:
                 records.extend(run.thread.tools.close(end))
-            records.extend(run.record(self.key) for run in runs)
+            records.extend(run.record(self.key, self._ledger.now_ns) for run in runs)
         status = TurnStatus.COMPLETE if self.terminal else self._last_status
         records.append(self._turn(status, None if self.terminal else self._error_type))
         return records
@@ -218,10 +220,16 @@ class OpenTurn:
 
     def _placed(self, record: AgentCall, run: Subagent | None, retry_of: str | None) -> PlacedCall:
         if run is None:
-            return PlacedCall(agent_call=record, turn=self.key, retry_of=retry_of)
+            return PlacedCall(
+                agent_call=record,
+                turn=self.key,
+                settled_at_ns=self._ledger.now_ns,
+                retry_of=retry_of,
+            )
         return PlacedCall(
             agent_call=record,
             turn=self.key,
+            settled_at_ns=self._ledger.now_ns,
             parent=run.spawn.tool_run if run.spawn is not None else None,
             subagent=run.key,
             retry_of=retry_of,
@@ -240,6 +248,7 @@ class OpenTurn:
             error_type=error_type,
             started_at_ns=self.started_at_ns,
             ended_at_ns=self.ended_at_ns,
+            settled_at_ns=self._ledger.now_ns,
             calls=self.calls,
             auxiliary_calls=self._auxiliary_calls,
             error_calls=self._error_calls,

@@ -140,7 +140,7 @@ class FileCapture:
                 read = next(shards[shard])
                 records = list(decoders[shard].feed(read.batch)) if read.batch else []
                 if read.end:
-                    ready = merge.finish(shard, records)
+                    ready = merge.finish(shard, records, read.now_ns)
                 else:
                     ready = merge.push(shard, records, read.now_ns)
                 sink.feed(self._source, ready, merge.now_ns)

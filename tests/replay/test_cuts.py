@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded traffic, whole and disturbed: batch cuts and shards change no byte of the spans."""
+"""Recorded traffic, whole and disturbed: cuts and shards change no byte of spans and metrics."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,8 +15,12 @@ from heron_otel.http.exchanges import HttpDecoder
 from heron_otel.http.merge import ShardMerge
 from heron_otel.native import CaptureReader, Core
 from heron_otel.pipeline.analysis import Analysis
+from heron_otel.records.analysis import REPORTED, AnalysisRecord
 from heron_otel.records.http import HttpRecord
 from heron_otel.telemetry.json_lines import json_lines
+from heron_otel.telemetry.metric_lines import metric_lines
+from heron_otel.telemetry.metric_settings import MetricsConfig
+from heron_otel.telemetry.metrics import Metrics
 from heron_otel.telemetry.spans import Spans
 from heron_otel.turns import TurnLimits
 from tests.replay.record import packets
@@ -71,19 +75,29 @@ def slowed(found: Sequence[Packet], choose: random.Random) -> list[Packet]:
     return paused
 
 
-def spans(path: Path, shards: int, packets_per_batch: int, choose: random.Random) -> bytes:
-    """Return the spans of a capture as JSON lines, shards read in any order that may happen."""
+def telemetry(path: Path, shards: int, packets_per_batch: int, choose: random.Random) -> bytes:
+    """Return spans and metrics of a capture, shards read in any order that may happen."""
     merge = ShardMerge(shards)
     failures: list[str] = []
     analysis = Analysis(
-        "pcap/test", TurnLimits(), lambda stage, error: failures.append(f"{stage}: {error!r}")
+        "pcap/test",
+        TurnLimits(),
+        lambda stage, error: failures.append(f"{stage}: {error!r}"),
+        observed=True,
     )
     made = Spans()
+    metrics = Metrics(MetricsConfig(interval=1.0))
     lines: list[bytes] = []
+    points: list[bytes] = []
+
+    def take(found: Iterable[AnalysisRecord]) -> None:
+        for record in found:
+            if isinstance(record, REPORTED):
+                lines.extend(json_lines(batch.spans) for batch in made.feed(record))
+            points.extend(metric_lines(batch.metrics) for batch in metrics.feed(record))
 
     def feed(records: Sequence[HttpRecord]) -> None:
-        turns = [*analysis.feed(records, merge.now_ns)]
-        lines.extend(json_lines(batch.spans) for turn in turns for batch in made.feed(turn))
+        take([*analysis.feed(records, merge.now_ns)])
 
     cores = [Core(shard=shard, shards=shards) for shard in range(shards)]
     decoders = [HttpDecoder() for _ in cores]
@@ -99,13 +113,17 @@ def spans(path: Path, shards: int, packets_per_batch: int, choose: random.Random
             feed(merge.push(shard, decoders[shard].feed(batch), cores[shard].now_ns))
             continue
         cores[shard].finish()
-        feed(merge.finish(shard, decoders[shard].feed(cores[shard].take_batch())))
-    for turn in analysis.finish():
-        lines.extend(json_lines(batch.spans) for batch in made.feed(turn))
+        feed(
+            merge.finish(
+                shard, decoders[shard].feed(cores[shard].take_batch()), cores[shard].now_ns
+            )
+        )
+    take(analysis.finish())
     for file in files:
         file.close()
     assert failures == []
-    return b"".join(lines)
+    assert points
+    return b"".join([*lines, *points])
 
 
 @pytest.mark.case(107)
@@ -123,7 +141,7 @@ def test_cuts_and_shards_change_no_byte(
     for seed in range(SEEDS):
         choose = random.Random(f"{seed} {name} {disturb.__name__}")
         path = write_pcap(tmp_path / "input.pcap", disturb(recorded(name), choose))
-        expected = spans(path, 1, 1 << 20, choose)
+        expected = telemetry(path, 1, 1 << 20, choose)
         assert expected
         for shards in SHARDS:
-            assert spans(path, shards, choose.choice((1, 7, 60)), choose) == expected
+            assert telemetry(path, shards, choose.choice((1, 7, 60)), choose) == expected

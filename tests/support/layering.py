@@ -9,10 +9,11 @@ from pathlib import Path
 
 # What the modules of a package may import from heron_otel, besides their own package.
 # ``exporters`` and ``receivers`` stand for what components of that kind share.
-BASE = frozenset({"errors", "log", "__version__", ""})
+BASE = frozenset({"errors", "event_clock", "log", "__version__", ""})
 STAGES = frozenset({"http", "wire", "hops", "cost", "agents", "turns", "telemetry"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "event_clock": frozenset(),
     "log": frozenset(),
     "log_output": frozenset({"log"}),
     "records": frozenset(),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An OTLP trace receiver over gRPC and HTTP that answers by a script.
+"""An OTLP receiver over gRPC and HTTP that answers by a script.
 
 Each request takes the next ``Answer`` of the script, or is accepted when the script is over.
-Accepted spans are kept as protobuf messages with their resource attributes.
+Accepted spans and metrics are kept as protobuf messages with their resource attributes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent import futures
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -24,11 +25,15 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanProto
 
 MAX_BYTES = 4 * 1024 * 1024  # what gRPC servers take by default
@@ -57,7 +62,8 @@ class Received:
     """What a receiver accepted."""
 
     spans: list[tuple[dict[str, object], SpanProto]] = field(default_factory=list)
-    requests: list[ExportTraceServiceRequest] = field(default_factory=list)
+    metrics: list[tuple[dict[str, object], Metric]] = field(default_factory=list)
+    requests: list[ExportTraceServiceRequest] = field(default_factory=list)  # of spans
     sizes: list[int] = field(default_factory=list)  # of uncompressed requests
     fields: list[Mapping[str, str]] = field(default_factory=list)  # header fields
     connections: set[object] = field(default_factory=set)
@@ -76,7 +82,9 @@ class _Script:
         self.closing = threading.Event()
         self.arrived = threading.Semaphore(0)
 
-    def take(self, payload: bytes, fields: Mapping[str, str], connection: object) -> Answer:
+    def take(
+        self, signal: str, payload: bytes, fields: Mapping[str, str], connection: object
+    ) -> Answer:
         with self._lock:
             received = self.received
             received.attempts += 1
@@ -84,17 +92,27 @@ class _Script:
             received.connections.add(connection)
             answer = self._answers.pop(0) if self._answers else ACCEPT
             if answer.code is None and not (answer.reset or answer.hold):
-                request = ExportTraceServiceRequest.FromString(payload)
                 received.sizes.append(len(payload))
-                received.requests.append(request)
-                for group in request.resource_spans:
-                    resource = attributes_of(group.resource.attributes)
-                    for scope in group.scope_spans:
-                        received.spans += [(resource, span) for span in scope.spans]
+                _keep(received, signal, payload)
         self.arrived.release()
         if answer.hold:
             self.closing.wait(30)
         return answer
+
+
+def _keep(received: Received, signal: str, payload: bytes) -> None:
+    if signal == "metrics":
+        for metrics in ExportMetricsServiceRequest.FromString(payload).resource_metrics:
+            resource = attributes_of(metrics.resource.attributes)
+            for of_scope in metrics.scope_metrics:
+                received.metrics += [(resource, metric) for metric in of_scope.metrics]
+        return
+    request = ExportTraceServiceRequest.FromString(payload)
+    received.requests.append(request)
+    for group in request.resource_spans:
+        resource = attributes_of(group.resource.attributes)
+        for scope in group.scope_spans:
+            received.spans += [(resource, span) for span in scope.spans]
 
 
 class GrpcReceiver:
@@ -113,10 +131,14 @@ class GrpcReceiver:
             futures.ThreadPoolExecutor(4),
             options=[("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)],
         )
-        method = grpc.unary_unary_rpc_method_handler(self._export)
-        service = "opentelemetry.proto.collector.trace.v1.TraceService"
         self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, {"Export": method}),)
+            [
+                grpc.method_handlers_generic_handler(
+                    f"opentelemetry.proto.collector.{name}.v1.{name.capitalize()}Service",
+                    {"Export": grpc.unary_unary_rpc_method_handler(partial(self._export, signal))},
+                )
+                for name, signal in (("trace", "traces"), ("metrics", "metrics"), ("logs", "logs"))
+            ]
         )
         address = f"127.0.0.1:{port}"
         self.port = (
@@ -152,9 +174,9 @@ class GrpcReceiver:
         self._script.closing.set()
         self._server.stop(None).wait(10)
 
-    def _export(self, payload: bytes, context: grpc.ServicerContext) -> bytes:
+    def _export(self, signal: str, payload: bytes, context: grpc.ServicerContext) -> bytes:
         metadata = {name: str(value) for name, value in context.invocation_metadata()}
-        answer = self._script.take(payload, metadata, context.peer())
+        answer = self._script.take(signal, payload, metadata, context.peer())
         if isinstance(answer.code, grpc.StatusCode):
             trailing: tuple[tuple[str, bytes], ...] = ()
             if answer.retry_delay_s is not None:
@@ -184,10 +206,11 @@ class HttpReceiver:
                 if self.headers.get("content-encoding") == "gzip":
                     payload = gzip.decompress(payload)
                 fields = {name.lower(): value for name, value in self.headers.items()}
-                if self.path != path:
+                prefix, _, signal = self.path.rpartition("/")
+                if prefix != path.rpartition("/")[0]:
                     self.send_error(404)
                     return
-                answer = script.take(payload, fields, self.client_address)
+                answer = script.take(signal, payload, fields, self.client_address)
                 if answer.reset or answer.hold:
                     linger = struct.pack("ii", 1, 0)
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -184,6 +184,7 @@ def place(
     return PlacedCall(
         agent_call=AgentCall(call=call, facts=facts),
         turn=turn,
+        settled_at_ns=call.exchange.emitted_at_ns,
         parent=parent,
         subagent=subagent,
         retry_of=retry_of,
@@ -230,6 +231,7 @@ def make_tool_run(
         result=answer if answered else None,
         started_at_ns=START_NS + 5410 * MS,
         ended_at_ns=START_NS + 5500 * MS,
+        settled_at_ns=START_NS + 5600 * MS,
         retry=retry,
         retry_of=retry_of,
     )
@@ -245,6 +247,7 @@ def make_subagent_run(*, tool_run: str | None, name: str | None = "Explore") -> 
         name=name,
         started_at_ns=START_NS + 5420 * MS,
         ended_at_ns=START_NS + 5490 * MS,
+        settled_at_ns=START_NS + 9100 * MS,
         calls=2,
         usage=Usage(input_tokens=30, output_tokens=4, cache_read_tokens=20),
     )
@@ -268,6 +271,7 @@ def make_turn(
         error_type=error_type,
         started_at_ns=START_NS,
         ended_at_ns=START_NS + 9000 * MS,
+        settled_at_ns=START_NS + 9100 * MS,
         calls=2,
         auxiliary_calls=1,
         error_calls=0,

@@ -49,6 +49,11 @@ class FixedCatalog:
             raise HeronError("exporter broken cannot be loaded: no module x")
         return self.KNOWN[kind][component]
 
+    def signals(self, kind: str, component: str) -> Sequence[str]:
+        if component == "broken":
+            raise HeronError("exporter broken cannot be loaded: no module x")
+        return ["traces"] if kind == "exporters" else ["traces", "metrics"]
+
 
 GOOD = """\
 receivers:
@@ -142,11 +147,12 @@ def test_message_has_the_form_of_the_conventions() -> None:
         ),
         (
             "service: {pipelines: {metrics: {receivers: [tap/eth0], exporters: [send]}}}\n",
-            "service.pipelines.metrics: signal metrics is not produced; traces is",
+            "service.pipelines.metrics.exporters: send is for traces, not for metrics",
         ),
         (
             "service: {pipelines: {spans: {receivers: [tap/eth0], exporters: [send]}}}\n",
-            "service.pipelines.spans: a pipeline must be named traces or traces/name",
+            "service.pipelines.spans: a pipeline must be named signal or signal/name, "
+            "signal being traces, metrics or logs",
         ),
         ("service: {extensions: [health]}\n", "service.extensions: health: unknown extension"),
         (

@@ -218,7 +218,7 @@ def test_drain_says_what_was_not_delivered_and_why() -> None:
         sender.put(named_batch("c"))
         exporter.entered.acquire()
         left = sender.drain(0.05)
-        assert (left.batches, left.spans, left.error) == (2, 3, "connection refused")
+        assert (left.batches, left.items.spans, left.error) == (2, 3, "connection refused")
         assert left
         assert not sender.put(named_batch("d"))
     assert sender.counters()["dropped_spans.closed"] == 4
@@ -229,7 +229,7 @@ def test_drain_gives_up_at_once_on_a_wait_beyond_its_time() -> None:
     with running(exporter) as sender:
         sender.put(named_batch("a"))
         exporter.entered.acquire()
-        assert sender.drain(0.05).spans == 1
+        assert sender.drain(0.05).items.spans == 1
     assert exporter.attempts == 1
 
 

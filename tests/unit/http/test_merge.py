@@ -67,14 +67,24 @@ def test_record_at_the_frame_a_shard_stands_at_waits_for_the_end_of_that_frame()
     merge = ShardMerge(1)
     assert merge.push(0, [record(7, 9)], 70) == []
     assert merge.waiting == 1
-    assert merge.finish(0, [record(7, 3)]) == [record(7, 3), record(7, 9)]
+    assert merge.finish(0, [record(7, 3)], 70) == [record(7, 3), record(7, 9)]
     assert merge.lagging is None
 
 
 def test_started_goes_before_its_exchange_at_the_same_frame() -> None:
     merge = ShardMerge(1)
     started, ended = record(4, 1, started=True), record(4, 1)
-    assert merge.finish(0, [ended, started]) == [started, ended]
+    assert merge.finish(0, [ended, started], 40) == [started, ended]
+
+
+def test_clock_ends_at_the_last_packet_when_every_shard_has_ended() -> None:
+    merge = ShardMerge(2)
+    merge.push(0, [], 50)
+    merge.push(1, [], 60)
+    merge.finish(0, [], 90)
+    assert merge.now_ns == 60
+    merge.finish(1, [], 90)
+    assert merge.now_ns == 90
 
 
 @st.composite
@@ -117,7 +127,7 @@ def test_order_is_the_same_for_any_number_of_shards_and_any_pace(
         part = [r for r in per_shard[shard] if start < r.emitted_frame <= frame]
         position[shard] = frame
         if frame == last:
-            out += merge.finish(shard, part)
+            out += merge.finish(shard, part, clock(frame))
         else:
             out += merge.push(shard, part, clock(frame))
     assert out == records

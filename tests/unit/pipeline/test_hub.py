@@ -13,6 +13,7 @@ from heron_otel.records.telemetry import Span, TelemetryBatch
 from heron_otel.telemetry.settings import CapturePolicy, SpansConfig
 from heron_otel.turns.limits import TurnLimits
 from tests.support.exchanges import START_NS, make_exchange
+from tests.support.metric_points import points_of
 
 SECOND = 1_000_000_000
 
@@ -220,3 +221,33 @@ def test_llm_like_calls_without_an_api_are_delivered_and_masked() -> None:
     assert (row.path, row.count, row.source) == ("/house/generate", 1, "pcap/a")
     assert "abcdefghij" not in str(row)
     assert made.span_times is not None
+
+
+def test_metrics_pipeline_counts_calls_and_leaves_the_spans_as_they_are() -> None:
+    traces, metrics, alone = Delivered(), Delivered(), Delivered()
+    route_of_metrics = replace(route(metrics, "pcap/a"), name="metrics", signal="metrics")
+    both = hub(route(traces, "pcap/a"), route_of_metrics)
+    single = hub(route(alone, "pcap/a"))
+    for each in (both, single):
+        each.feed("pcap/a", [chat("hello")], START_NS + 3 * SECOND)
+        each.finish("pcap/a")
+        each.run()
+    assert traces.spans == alone.spans
+    assert metrics.spans == []
+    points = points_of(metrics.batches)
+    (ended,) = [point for point in points if point.metric == "heron.call.ended"]
+    assert ended.value == 1
+    assert both.counters()["telemetry.metrics.points"] == len(points)
+    assert "telemetry.metrics.points" not in single.counters()
+
+
+def test_metrics_of_sources_whose_hops_are_folded_together_end_with_both() -> None:
+    metrics = Delivered()
+    both = hub(replace(route(metrics, "pcap/a", "pcap/b"), name="metrics", signal="metrics"))
+    both.feed("pcap/a", [chat("one")], START_NS + 3 * SECOND)
+    both.finish("pcap/a")
+    both.feed("pcap/b", [chat("two", flow_id=2)], START_NS + 3 * SECOND)
+    both.finish("pcap/b")
+    both.run()
+    ended = [p for p in points_of(metrics.batches) if p.metric == "heron.call.ended"]
+    assert sum(point.value for point in ended) == 2

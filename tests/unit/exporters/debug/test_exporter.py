@@ -13,6 +13,7 @@ from heron_otel.exporters.debug.exporter import DebugExporter
 from heron_otel.exporters.debug.factory import FACTORY
 from heron_otel.records.telemetry import SpanEvent, TelemetryBatch
 from heron_otel.records.wire import CallError
+from tests.support.metric_points import metric_batch
 from tests.support.scripted_exporter import named_span
 from tests.support.turn_records import TURN, batches_of, key_of, make_call, make_turn, place, text
 
@@ -81,3 +82,15 @@ def test_closed_stream_refuses_the_batch() -> None:
 def test_default_stream_is_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     FACTORY.create("debug/x", DebugConfig()).export(TelemetryBatch())
     assert capsys.readouterr().err == "debug/x: 0 spans, 0 exchanges, 0 open turns\n"
+
+
+@pytest.mark.parametrize(("verbosity", "lines"), [("basic", 1), ("normal", 3), ("detailed", 15)])
+def test_metrics_are_shown_by_verbosity(verbosity: str, lines: int) -> None:
+    stream = io.StringIO()
+    exporter = DebugExporter("debug", DebugConfig(verbosity=Verbosity(verbosity)), stream)
+    exporter.export(metric_batch(1))
+    shown = stream.getvalue().splitlines()
+    assert shown[0].endswith("2 metric points")
+    if verbosity != "basic":
+        assert "  gen_ai.client.operation.duration Histogram s: 1 points" in shown
+    assert len(shown) == lines

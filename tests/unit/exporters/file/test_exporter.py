@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
+from google.protobuf.json_format import Parse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from heron_otel.errors import HeronError, PermanentExportError, RetryableExportError
@@ -21,6 +25,8 @@ from heron_otel.exporters.file.exporter import FileExporter
 from heron_otel.exporters.file.factory import FACTORY
 from heron_otel.records.telemetry import SpanEvent, TelemetryBatch
 from heron_otel.telemetry.json_lines import json_line
+from heron_otel.telemetry.metric_message import metrics_message
+from tests.support.metric_points import metric_batch
 from tests.support.scripted_exporter import named_batch, named_span
 from tests.support.turn_records import make_call, make_turn, place, span_of, text
 
@@ -188,3 +194,37 @@ def test_impossible_settings_are_problems() -> None:
     ]
     assert [problem.path for problem in problems] == ["path", "max_size", "max_backups"]
     assert FACTORY.type == "file"
+
+
+def test_metric_points_are_lines(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    exporter = FileExporter("file", FileConfig(path=str(path)))
+    exporter.start()
+    exporter.export(metric_batch(2))
+    exporter.shutdown()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["metric"], line["type"]) for line in lines] == [
+        ("heron.call.ended", "Sum"),
+        ("heron.call.ended", "Sum"),
+        ("gen_ai.client.operation.duration", "Histogram"),
+    ]
+    assert [line.get("value") for line in lines] == [0, 1, None]
+    assert lines[2]["bucket_counts"] == [1, 2, 0]
+    assert lines[2]["explicit_bounds"] == [1.0, 2.0]
+    assert lines[2]["temporality"] == "DELTA"
+    assert lines[0]["resource"]["service.name"] == "claude-cli"
+
+
+def test_metrics_in_otlp_json_are_read_back_by_the_protobuf_parser(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    exporter = FileExporter("file", FileConfig(path=str(path), format=FileFormat.OTLP_JSON))
+    exporter.start()
+    exporter.export(metric_batch(2))
+    exporter.shutdown()
+    (line,) = path.read_text().splitlines()
+    request = Parse(line, ExportMetricsServiceRequest())
+    assert request == metrics_message(metric_batch(2).metrics)
+    found = json.loads(line)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][1]
+    point = found["histogram"]["dataPoints"][0]
+    assert found["histogram"]["aggregationTemporality"] == 1  # OTLP/JSON: enums are integers
+    assert point["bucketCounts"] == ["1", "2", "0"]  # 64-bit integers are text

@@ -14,16 +14,16 @@ GRPC, HTTP = OtlpProtocol.GRPC, OtlpProtocol.HTTP
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [
-        ("http://localhost:4317", (GRPC, False, "localhost:4317", "/v1/traces")),
-        ("https://otel.example", (GRPC, True, "otel.example:4317", "/v1/traces")),
-        ("otel.example:4317", (GRPC, True, "otel.example:4317", "/v1/traces")),
-        ("http://localhost:4318", (HTTP, False, "localhost:4318", "/v1/traces")),
-        ("http://localhost:4318/", (HTTP, False, "localhost:4318", "/v1/traces")),
-        ("https://x.example/api/otel", (HTTP, True, "x.example:443", "/api/otel/v1/traces")),
-        ("http://x.example/a/v1/traces", (HTTP, False, "x.example:80", "/a/v1/traces")),
-        ("grpc://localhost:4318", (GRPC, False, "localhost:4318", "/v1/traces")),
-        ("grpcs://localhost", (GRPC, True, "localhost:4317", "/v1/traces")),
-        ("http://[::1]:4317", (GRPC, False, "[::1]:4317", "/v1/traces")),
+        ("http://localhost:4317", (GRPC, False, "localhost:4317", "/v1")),
+        ("https://otel.example", (GRPC, True, "otel.example:4317", "/v1")),
+        ("otel.example:4317", (GRPC, True, "otel.example:4317", "/v1")),
+        ("http://localhost:4318", (HTTP, False, "localhost:4318", "/v1")),
+        ("http://localhost:4318/", (HTTP, False, "localhost:4318", "/v1")),
+        ("https://x.example/api/otel", (HTTP, True, "x.example:443", "/api/otel/v1")),
+        ("http://x.example/a/v1/traces", (HTTP, False, "x.example:80", "/a/v1")),
+        ("grpc://localhost:4318", (GRPC, False, "localhost:4318", "/v1")),
+        ("grpcs://localhost", (GRPC, True, "localhost:4317", "/v1")),
+        ("http://[::1]:4317", (GRPC, False, "[::1]:4317", "/v1")),
     ],
 )
 def test_endpoint_says_protocol_security_and_path(

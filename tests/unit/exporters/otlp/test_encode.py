@@ -154,7 +154,7 @@ def test_spans_come_back_as_they_were(spans: list[Span]) -> None:
 def test_split_request_holds_the_same_spans(spans: list[Span]) -> None:
     (request,) = requests_of(spans)
     left, right = request.split()
-    assert left.spans + right.spans == request.spans == len(spans)
+    assert left.count + right.count == request.count == len(spans)
     assert decoded(left) + decoded(right) == decoded(request)
 
 

@@ -133,7 +133,7 @@ def test_passing_failure_is_retryable_and_the_batch_arrives_once(
 def test_lasting_failure_is_permanent(kind: type[Receiver], answer: Answer) -> None:
     with kind([answer]) as receiver, pytest.raises(PermanentExportError) as raised:
         sent(receiver, named_batch("a", "b"))
-    assert raised.value.lost_spans == 2
+    assert raised.value.lost == {"spans": 2}
     assert str(raised.value).startswith(f"{receiver.endpoint} refused the spans: ")
     assert "\n" not in str(raised.value)
 
@@ -190,7 +190,8 @@ def test_partial_success_is_counted_logged_and_not_repeated(
     (record,) = caplog.records
     assert record.__dict__["fields"] == {
         "exporter": "otlp",
-        "rejected_spans": 2,
+        "rejected": 2,
+        "signal": "traces",
         "remark": "too old",
     }
 
@@ -299,7 +300,7 @@ def test_single_span_that_is_too_large_is_lost_alone() -> None:
     answers = [Answer(code=413), Answer(code=413)]
     with HttpReceiver(answers) as receiver, pytest.raises(PermanentExportError) as raised:
         sent(receiver, named_batch("a", "b", "c"))
-    assert raised.value.lost_spans == 1
+    assert raised.value.lost == {"spans": 1}
     assert receiver.received.names() == ["b", "c"]
 
 
@@ -380,7 +381,7 @@ def test_dead_server_leaves_an_account_of_what_was_lost() -> None:
     sender.start()
     sender.put(named_batch("a", "b"))
     left = sender.drain(0.3)
-    assert (left.batches, left.spans) == (1, 2)
+    assert (left.batches, left.items.spans) == (1, 2)
     assert left.error == f"cannot reach {config.endpoint}: connection refused"
     sender.shutdown()
     assert sender.counters()["dropped_spans.closed"] == 2
