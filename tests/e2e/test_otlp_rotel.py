@@ -167,3 +167,38 @@ def test_arrived_turns_are_trees_of_agent_chat_and_tool_spans(rotel: Rotel) -> N
             parents.setdefault(operations[key], set()).add(operations[parent])
     assert parents["chat"] == {"invoke_agent"}
     assert parents["execute_tool"] == {"invoke_agent"}
+
+
+@pytest.mark.case(132)
+def test_metrics_of_a_replay_arrive_with_what_the_spans_say(rotel: Rotel) -> None:
+    capture = str(CASES / "anthropic-agent" / "input.pcap")
+    url = f"grpc://127.0.0.1:{rotel.grpc_port}"
+    heron_otel("replay", "--no-store", "--otlp", url, "--metrics", capture)
+    spans = [json.loads(line) for line in heron_otel("decode", capture).splitlines()]
+    received = rotel.behind.received
+    wanted = {"heron.call.ended", "heron.turn.ended", "gen_ai.invoke_agent.duration"}
+    until(
+        lambda: (
+            len(received.spans) >= len(spans) and wanted <= {m.name for _, m in received.metrics}
+        ),
+        60,
+        lambda: str({metric.name for _, metric in received.metrics}),
+    )
+    calls = [s for s in spans if s["attributes"]["gen_ai.operation.name"] == "chat"]
+    turns = [s for s in spans if s["attributes"]["gen_ai.operation.name"] == "invoke_agent"]
+    totals = dict.fromkeys(wanted, 0)
+    seconds = 0.0
+    for resource, metric in received.metrics:
+        assert resource["service.name"] in {span["resource"]["service.name"] for span in spans}
+        if metric.name in wanted:
+            totals[metric.name] += sum(point.as_int for point in metric.sum.data_points)
+            totals[metric.name] += sum(point.count for point in metric.histogram.data_points)
+        if metric.name == "gen_ai.client.operation.duration":
+            seconds += sum(point.sum for point in metric.histogram.data_points)
+    assert totals == {
+        "heron.call.ended": len(calls),
+        "heron.turn.ended": len(turns),
+        "gen_ai.invoke_agent.duration": len(turns),
+    }
+    spent = sum(s["end_time_unix_nano"] - s["start_time_unix_nano"] for s in calls) / 1e9
+    assert seconds == pytest.approx(spent)
