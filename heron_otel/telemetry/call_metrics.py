@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from heron_otel.records.agents import AgentCall
+from heron_otel.records.cost import usd
 from heron_otel.records.http import HttpExchange, field_value
 from heron_otel.records.wire import CANCELLED, LlmCall, LlmCallStarted, Usage
 from heron_otel.telemetry import instruments, semconv
@@ -47,6 +48,9 @@ class CallMetrics:
             (semconv.HERON_CALL_STATUS_CLASS, status_class(call.exchange)),
         )
         add(instruments.CALL_ENDED, (*base, *error, *outcome), 1, 1)
+        cost = None if call.cost is None else call.cost.total_pusd
+        if cost is not None:
+            add(instruments.CALL_COST, base, usd(cost), 1)
         lost = sum(
             message.lost_bytes
             for message in (call.exchange.request, call.exchange.response)

@@ -165,6 +165,7 @@ TIME_PER_OUTPUT_TOKEN: Final = _seconds(
     "Time per token after the first one of a streamed response",
     TIME_PER_TOKEN,
 )
+CALL_COST: Final = _count("heron.call.cost", "{USD}", "Cost of calls whose price is known")
 CAPTURE_LOST_BYTES: Final = _count(
     "heron.capture.lost_bytes", "By", "Bytes inside calls that the capture missed"
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heron_otel.records.cost import CallCost, Unpriced
 from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.wire import (
     FoldedHops,
@@ -273,6 +274,17 @@ def test_hop_overhead_and_silent_substitution_are_measured() -> None:
     assert measured.total("heron.hop.overhead") == 0.025
     (point,) = measured.points("heron.hop.substitutions")
     assert point.attributes["heron.hop.backend_model"] == "cheap-1"
+
+
+def test_cost_of_calls_with_a_price_is_added_up() -> None:
+    cost = CallCost(priced_pusd=250_000_000_000)
+    calls = [
+        msgspec.structs.replace(call(ASKED, second, name=str(second)), cost=cost)
+        for second in (1.0, 2.0)
+    ]
+    unknown = msgspec.structs.replace(call(ASKED, 3.0), cost=CallCost(unknown=Unpriced.PRICE))
+    measured = Measured().feed(*calls, unknown).advance(60)
+    assert measured.total("heron.call.cost") == 0.5
 
 
 def test_late_hop_of_a_counted_call_counts_nothing_but_its_start_back() -> None:
