@@ -40,6 +40,8 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         auxiliary=(
             AuxiliaryRule(kind="check", tools=False, structured=True),
             AuxiliaryRule(kind="compaction", tools=False, system="*summariz*"),
+            # Runs beside the conversation, with tools and the whole history.
+            AuxiliaryRule(kind="memory", system="*managed memory extraction*"),
         ),
     ),
     ProfileConfig(

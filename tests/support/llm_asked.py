@@ -146,6 +146,9 @@ def _of_gemini(path: str, request: Json) -> Json:
     ):
         if theirs in config:
             asked[ours] = config[theirs]
+    level = config.get("thinkingConfig", {}).get("thinkingLevel")
+    if level is not None:
+        asked["reasoning_effort"] = level
     if config.get("responseMimeType") == "application/json":
         asked["response_format"] = {"type": "json_schema"}
     return asked

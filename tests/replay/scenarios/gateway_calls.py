@@ -216,9 +216,9 @@ SCENARIOS = (
     Scenario(
         name="gateway-litellm",
         about="The LiteLLM proxy (1.108.7) as a hop: Chat Completions through it under another "
-        "model name, Messages translated to Chat Completions, Messages passed on; whole and "
-        "streamed, tool loops, a retry by the proxy, an error. Both legs are in the capture. The "
-        "first translated call waits more than a second inside the proxy.",
+        "model name, Messages translated to Responses or Chat Completions, Messages passed on; "
+        "whole and streamed, tool loops, a retry by the proxy, an error. Both legs are in the "
+        "capture. The first translated call waits more than a second inside the proxy.",
         script=script,
         drive=drive,
         packages=("openai", "anthropic"),

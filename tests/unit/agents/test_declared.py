@@ -77,6 +77,15 @@ def test_opencode_title_and_compaction_are_auxiliary() -> None:
     assert facts(main).role is CallRole.MAIN
 
 
+def test_memory_of_qwen_code_is_auxiliary_although_it_has_tools_and_history() -> None:
+    memory = call(
+        [user("a"), assistant("b"), user("Look for what should be remembered.")],
+        headers={"user-agent": "QwenCode/0.24.4 (linux; x64)"},
+        system_texts=["You do managed memory extraction for another assistant."],
+    )
+    assert (facts(memory).role, facts(memory).auxiliary_kind) == (CallRole.AUXILIARY, "memory")
+
+
 def test_opencode_subagent_hangs_under_the_task_that_spawned_it() -> None:
     prompt = user("check the logs")
     task = tool_use("call_task0000000001", "task", prompt="read app.log", subagent_type="general")
