@@ -23,6 +23,7 @@ _API = OpenAiResponses()
 _CREATE = "response.create"
 _CREATED = "response.created"
 _ERROR = "error"
+_DELTA = _API.merging.required
 _TELLING = frozenset({"type"})
 # Every answer on a WebSocket comes event by event; a request need not ask for it.
 _STREAMED = {"stream": msgspec.Raw(b"true")}
@@ -68,7 +69,7 @@ class ResponsesSession:
 
     def received(self, run: SseRun, times: memoryview[int]) -> None:
         """Fold events into the oldest call that is open."""
-        for data, part, part_times in split_run(run, times, _TELLING):
+        for data, part, part_times in split_run(run, times, _TELLING, _DELTA):
             self._event(kind_of(data), part, part_times)
 
     def _event(self, kind: str, run: SseRun, times: memoryview[int]) -> None:

@@ -13,6 +13,7 @@ from heron_otel.wire.embeddings import Embeddings, GeminiEmbeddings
 from heron_otel.wire.gemini import Gemini
 from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
+from heron_otel.wire.openai_realtime_session import RealtimeOverWebSocket
 from heron_otel.wire.openai_responses import OpenAiResponses
 from heron_otel.wire.openai_responses_socket import ResponsesOverWebSocket
 from heron_otel.wire.socket_api import SocketApi
@@ -43,4 +44,4 @@ CONFIRMED_APIS: tuple[WireApi, ...] = (
 )
 
 # APIs over WebSocket, told by the request of the handshake.
-SOCKET_APIS: tuple[SocketApi, ...] = (ResponsesOverWebSocket(),)
+SOCKET_APIS: tuple[SocketApi, ...] = (ResponsesOverWebSocket(), RealtimeOverWebSocket())

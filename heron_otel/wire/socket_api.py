@@ -254,13 +254,15 @@ def single(data: bytes) -> SseRun:
 
 
 def split_run(
-    run: SseRun, times: memoryview[int], names: frozenset[str]
+    run: SseRun, times: memoryview[int], names: frozenset[str], required: bytes
 ) -> Iterator[tuple[bytes, SseRun, memoryview[int]]]:
-    """Yield the parts of ``run`` whose messages agree in the members ``names``.
+    """Yield the parts of ``run`` that mean the same, each with its first message.
 
-    With each comes its first message. A run is whole unless one of ``names`` varies in it.
+    A run stays whole when its literal text holds ``required`` (deltas) and none of ``names``
+    varies in it; of any other, each message is a part of its own.
     """
-    if run.count == 1 or names.isdisjoint(run.keys):
+    is_whole = names.isdisjoint(run.keys) and any(required in part for part in run.parts)
+    if run.count == 1 or is_whole:
         yield next(run.iter_data()), run, times
         return
     for index, data in enumerate(run.iter_data()):

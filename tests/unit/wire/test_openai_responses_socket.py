@@ -166,6 +166,15 @@ def test_error_message_ends_its_call() -> None:
     assert call.response.text == "It is one."
 
 
+def test_errors_that_differ_in_one_word_end_a_call_each() -> None:
+    talk = Talk()
+    talk.ask(create(asked("One?")), create(asked("Two?")))
+    for word in ("first", "second"):
+        talk.answer({"type": "error", "error": {"code": "slow_down", "message": word}})
+    calls = calls_of(talk.steps)
+    assert [call.error and call.error.message for call in calls] == ["first", "second"]
+
+
 def test_function_calls_are_read() -> None:
     talk = Talk()
     talk.ask(create(asked("Read it.")))

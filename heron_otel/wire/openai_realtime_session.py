@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One OpenAI Realtime session: a call for each response, asked with the conversation so far.
+
+A response is begun by the client (``response.create``) or by the server when the user has spoken.
+What it is asked with is nowhere in one message: settings of the session, items of the client, words
+of the user as the server transcribed them, earlier responses. The request of a call is put together
+from these, with the names of Responses.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import msgspec
+
+from heron_otel.errors import JsonError
+from heron_otel.records.http import BodyFlag, ExchangeEnd, SseRun
+from heron_otel.records.wire import Json
+from heron_otel.wire.api import Members
+from heron_otel.wire.json_text import decode, decode_members, encode
+from heron_otel.wire.openai_realtime import OpenAiRealtime, plain_item
+from heron_otel.wire.socket_api import Socket, SocketCall, SocketMessage, split_run
+
+MAX_ITEMS = 1024
+"""Items of a conversation that are kept; a session lasts an hour at most."""
+MAX_ITEM_BYTES = 256 << 10
+"""JSON text of one item that is kept; audio is left out before."""
+
+_API = OpenAiRealtime()
+_AUDIO_APPEND = b'"input_audio_buffer.append"'
+_DELTA = _API.merging.required
+_TELLING = frozenset({"type", "response_id", "id"})
+_SESSION_MEMBERS = (
+    "model",
+    "instructions",
+    "tools",
+    "tool_choice",
+    "temperature",
+    "max_output_tokens",
+)
+_OLD_LIMIT = "max_response_output_tokens"  # of the beta
+
+
+class _ResponseName(msgspec.Struct, gc=False):
+    id: str | None = None
+
+
+class _Head(msgspec.Struct, gc=False):
+    """What tells where an event belongs."""
+
+    type: str = ""
+    response_id: str | None = None
+    response: _ResponseName | None = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+class RealtimeOverWebSocket:
+    """``openai-realtime`` on a WebSocket."""
+
+    def matches(self, socket: Socket) -> bool:
+        """Return whether the handshake names a path of the API."""
+        return socket.path.rstrip("/").endswith(_API.path_suffixes)
+
+    def session(self, socket: Socket) -> RealtimeSession:
+        """Return the session of a new WebSocket."""
+        return RealtimeSession(socket)
+
+
+class RealtimeSession:
+    """Follows settings and conversation, and gives each response its events."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._settings: dict[str, Json] = {}
+        self._items: dict[str, dict[str, Json]] = {}
+        self._named = 0  # items that the client gave no id
+        self._by_id: dict[str, SocketCall] = {}
+        self._asked: dict[int, tuple[SocketCall, str | None, dict[str, Json]]] = {}
+        self._spoken_at_ns = 0
+        query = parse_qs(socket.query)
+        for name in ("model", "deployment"):
+            if query.get(name):
+                self._settings.setdefault("model", query[name][0])
+
+    def sent(self, message: SocketMessage) -> None:
+        """Take what the client sets, adds or asks for."""
+        if _AUDIO_APPEND in message.data[:256]:
+            return  # audio
+        value = self._value(message.data)
+        match value.get("type"):
+            case "session.update":
+                self._set(value.get("session"))
+            case "conversation.item.create":
+                self._add(value.get("item"))
+            case "conversation.item.delete":
+                self._items.pop(str(value.get("item_id")), None)
+            case "response.create":
+                given = value.get("response")
+                given = given if isinstance(given, dict) else {}
+                event_id = value.get("event_id")
+                call = self._open(message, given)
+                if call is not None:
+                    name = event_id if isinstance(event_id, str) else None
+                    self._asked[id(call)] = call, name, given
+
+    def received(self, run: SseRun, times: memoryview[int]) -> None:
+        """Take events of the server."""
+        for data, part, part_times in split_run(run, times, _TELLING, _DELTA):
+            self._event(data, part, part_times)
+
+    def _event(self, data: bytes, run: SseRun, times: memoryview[int]) -> None:
+        try:
+            head = _HEAD.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._socket.malformed_events += 1
+            return
+        kind = head.type
+        identity = head.response_id
+        if identity is None and head.response is not None:
+            identity = head.response.id
+        if kind == "response.created":
+            self._begin(identity, times[0])
+        if kind.startswith("response."):
+            call = self._by_id.get(identity or "")
+            if call is None:
+                self._socket.unmatched += run.count
+                return
+            self._socket.fold(call, run, times, is_last=kind == "response.done")
+            if kind == "response.done":
+                self._end(call, identity or "", data)
+            return
+        self._other(kind, data, times[0])
+
+    def _other(self, kind: str, data: bytes, at_ns: int) -> None:
+        match kind:
+            case "session.created" | "session.updated":
+                self._set(self._value(data).get("session"))
+            case "input_audio_buffer.committed":
+                self._spoken_at_ns = at_ns
+            case "conversation.item.added" | "conversation.item.created" | "conversation.item.done":
+                item = self._value(data).get("item")
+                if isinstance(item, dict) and _is_spoken(item):
+                    self._add(item)
+            case "conversation.item.input_audio_transcription.completed":
+                self._transcribe(self._value(data))
+            case "conversation.item.deleted":
+                self._items.pop(str(self._value(data).get("item_id")), None)
+            case "error":
+                self._fail(self._value(data), at_ns)
+
+    def _begin(self, identity: str | None, at_ns: int) -> None:
+        socket = self._socket
+        for name, begun in tuple(self._by_id.items()):
+            if begun.flags & BodyFlag.GAPPED:
+                # Its end was not captured: there is one response of a conversation at a time.
+                del self._by_id[name]
+                self._asked.pop(id(begun), None)
+                socket.close(begun, ExchangeEnd.LOST)
+        call = next((call for call in socket.waiting if not call.is_begun), None)
+        if call is None:
+            # The server answers what it heard.
+            spoken_at_ns = self._spoken_at_ns or at_ns
+            message = SocketMessage(data=b"", started_at_ns=spoken_at_ns, at_ns=spoken_at_ns)
+            call = self._open(message, {})
+        if call is None:
+            return
+        self._spoken_at_ns = 0
+        call.is_begun = True
+        self._by_id[identity or ""] = call
+
+    def _end(self, call: SocketCall, identity: str, data: bytes) -> None:
+        del self._by_id[identity]
+        given = self._asked.pop(id(call), (call, None, {}))[2]
+        # Words of the user are often transcribed after the answer to them has begun.
+        self._refresh(call, given)
+        self._socket.close(call)
+        response = self._value(data).get("response")
+        if not isinstance(response, dict) or given.get("conversation") == "none":
+            return
+        output = response.get("output")
+        for item in output if isinstance(output, list) else ():
+            self._add(item)
+
+    def _fail(self, value: dict[str, Json], at_ns: int) -> None:
+        """End the call that an error refuses; other errors are about no call."""
+        error = value.get("error")
+        refused = error.get("event_id") if isinstance(error, dict) else None
+        for call, event_id, _ in tuple(self._asked.values()):
+            if refused is not None and event_id == refused and not call.is_begun:
+                del self._asked[id(call)]
+                call.fold.event(value, at_ns)
+                call.first_at_ns = call.last_at_ns = at_ns
+                self._socket.close(call)
+                return
+
+    def _open(self, message: SocketMessage, given: dict[str, Json]) -> SocketCall | None:
+        content, members = self._request(given)
+        return self._socket.open(_API, members, content, message)
+
+    def _refresh(self, call: SocketCall, given: dict[str, Json]) -> None:
+        content, members = self._request(given)
+        if content == call.request.content:
+            return
+        call.request = msgspec.structs.replace(
+            call.request, content=content, content_bytes=len(content), encoded_bytes=len(content)
+        )
+        call.asked.request = _API.request(members, self._socket.path, self._socket.memory)
+
+    def _request(self, given: dict[str, Json]) -> tuple[bytes, Members]:
+        """Return what a response is asked with; ``given`` is said for it alone."""
+        settings = self._settings
+        value: dict[str, Json] = {
+            name: settings[name] for name in _SESSION_MEMBERS if settings.get(name) is not None
+        }
+        own = given.get("input")
+        value |= {name: item for name, item in given.items() if name != "input"}
+        modalities = value.pop("output_modalities", None) or settings.get("output_modalities")
+        modalities = modalities or settings.get("modalities")
+        if modalities is not None:
+            value["modalities"] = modalities
+        if _OLD_LIMIT in settings:
+            value.setdefault("max_output_tokens", settings[_OLD_LIMIT])
+        identity = settings.get("id")
+        if isinstance(identity, str):
+            value["conversation"] = identity
+        value["stream"] = True
+        value["input"] = [*self._items.values()]
+        if isinstance(own, list):
+            value["input"] = [plain_item(item) for item in own if isinstance(item, dict)]
+        content = encode(value)
+        return content, decode_members(content)
+
+    def _set(self, session: Json) -> None:
+        if not isinstance(session, dict):
+            return
+        known = (*_SESSION_MEMBERS, "id", "modalities", "output_modalities", _OLD_LIMIT)
+        self._settings |= {name: session[name] for name in known if session.get(name) is not None}
+
+    def _add(self, item: Json) -> None:
+        """Add an item at the end, or replace the one with its id."""
+        if not isinstance(item, dict):
+            return
+        plain = plain_item(item)
+        identity = item.get("id")
+        if not isinstance(identity, str):
+            self._named += 1
+            identity = f"#{self._named}"
+        if len(encode(plain)) > MAX_ITEM_BYTES:
+            plain = {"type": item.get("type"), "id": identity, "role": item.get("role")}
+        self._items[identity] = plain
+        if len(self._items) > MAX_ITEMS:
+            del self._items[next(iter(self._items))]
+
+    def _transcribe(self, value: dict[str, Json]) -> None:
+        identity, text = value.get("item_id"), value.get("transcript")
+        if isinstance(identity, str) and isinstance(text, str) and identity in self._items:
+            content: Json = [{"type": "input_text", "text": text}]
+            self._items[identity] = {**self._items[identity], "content": content}
+
+    def _value(self, data: bytes) -> dict[str, Json]:
+        try:
+            value = decode(data)
+        except JsonError:
+            value = None
+        if not isinstance(value, dict):
+            self._socket.malformed_events += 1
+            return {}
+        return value
+
+
+def _is_spoken(item: dict[str, Json]) -> bool:
+    """Return whether a user item holds audio, which only the server names."""
+    content = item.get("content")
+    return (
+        item.get("role") == "user"
+        and isinstance(content, list)
+        and any(isinstance(part, dict) and part.get("type") == "input_audio" for part in content)
+    )
