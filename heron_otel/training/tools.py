@@ -58,7 +58,7 @@ def read_tools(definitions: Sequence[Part], wire_api: str) -> ToolSet:
             continue
         description = definition.get("description")
         parameters = definition.get("parameters")
-        if wire_api == "gemini":
+        if wire_api in ("gemini", "gemini-live"):
             parameters = _json_schema(parameters, 0)
         known = ("type", "name", "description", "parameters")
         client.append(

@@ -11,6 +11,7 @@ from heron_otel.wire.cohere import CohereChat
 from heron_otel.wire.completions import TextCompletions
 from heron_otel.wire.embeddings import Embeddings, GeminiEmbeddings
 from heron_otel.wire.gemini import Gemini
+from heron_otel.wire.gemini_live import GeminiLiveOverWebSocket
 from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
 from heron_otel.wire.openai_realtime_session import RealtimeOverWebSocket
@@ -44,4 +45,8 @@ CONFIRMED_APIS: tuple[WireApi, ...] = (
 )
 
 # APIs over WebSocket, told by the request of the handshake.
-SOCKET_APIS: tuple[SocketApi, ...] = (ResponsesOverWebSocket(), RealtimeOverWebSocket())
+SOCKET_APIS: tuple[SocketApi, ...] = (
+    ResponsesOverWebSocket(),
+    RealtimeOverWebSocket(),
+    GeminiLiveOverWebSocket(),
+)

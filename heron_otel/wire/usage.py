@@ -168,7 +168,9 @@ def gemini_usage(usage: Mapping[str, Json]) -> Usage | None:
         cache_read_tokens=cached,
         reasoning_tokens=thoughts,
         audio_input_tokens=_modality(usage.get("promptTokensDetails"), "AUDIO"),
-        audio_output_tokens=_modality(usage.get("candidatesTokensDetails"), "AUDIO"),
+        audio_output_tokens=_modality(
+            usage.get("candidatesTokensDetails") or usage.get("responseTokensDetails"), "AUDIO"
+        ),
     )
 
 

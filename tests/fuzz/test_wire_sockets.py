@@ -17,7 +17,8 @@ from tests.support.streams import CLIENT, SERVER
 
 pytestmark = pytest.mark.case(42)
 
-PATHS = ("/v1/responses", "/v1/realtime?model=m")
+LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+PATHS = ("/v1/responses", "/v1/realtime?model=m", LIVE)
 KINDS = (
     "response.create",
     "response.created",
@@ -58,6 +59,25 @@ NAMES = (
     "error",
     "event_id",
     "output_index",
+    "setup",
+    "clientContent",
+    "turns",
+    "turnComplete",
+    "realtimeInput",
+    "text",
+    "toolResponse",
+    "functionResponses",
+    "serverContent",
+    "modelTurn",
+    "parts",
+    "inlineData",
+    "data",
+    "interrupted",
+    "inputTranscription",
+    "outputTranscription",
+    "toolCall",
+    "functionCalls",
+    "usageMetadata",
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["a", "b", "\ud800"]),
@@ -88,4 +108,7 @@ def test_any_messages_are_taken(path: str, sent: list[tuple[int, bytes]]) -> Non
     for side, data in sent:
         talk.say(side, data)
     asked = sum(b"response.create" in data for _, data in sent)
-    assert len(calls_of(talk.steps, wire)) <= min(asked, MAX_WAITING)
+    if path != LIVE:
+        assert len(calls_of(talk.steps, wire)) <= min(asked, MAX_WAITING)
+    else:
+        calls_of(talk.steps, wire)
