@@ -10,7 +10,8 @@ from heron_otel.agents.profile import Profile
 from heron_otel.agents.registry import PROFILES
 from heron_otel.agents.view import CallView
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentFacts, AgentRecord
-from heron_otel.records.wire import FoldedRecord, LlmCall, LlmCallWithdrawn, LlmRecord
+from heron_otel.records.mcp import HopRecord, McpCall
+from heron_otel.records.wire import LlmCall, LlmCallWithdrawn, LlmRecord
 
 CONVERSATIONS = frozenset(("chat", "generate_content"))
 """Operations (gen_ai.operation.name) that an agent loop is made of."""
@@ -33,9 +34,9 @@ class AgentCalls:
         self._profiles = profiles
         self.counters: Counter[str] = Counter()
 
-    def feed(self, record: FoldedRecord) -> Iterable[AgentRecord]:
+    def feed(self, record: HopRecord) -> Iterable[AgentRecord]:
         """Return the call with the facts of the first profile that knows it."""
-        if isinstance(record, LlmCallWithdrawn):
+        if isinstance(record, LlmCallWithdrawn | McpCall):
             return (record,)
         if isinstance(record, LlmCall) and is_late_hop(record):
             return (AgentCall(call=record, facts=NO_AGENT),)

@@ -10,7 +10,8 @@ import msgspec
 
 from heron_otel.cost.book import PriceBook
 from heron_otel.cost.charge import cost_of
-from heron_otel.records.wire import FoldedRecord, LlmCall
+from heron_otel.records.mcp import HopRecord
+from heron_otel.records.wire import LlmCall
 
 
 class Costs:
@@ -24,7 +25,7 @@ class Costs:
         self._book = book
         self.counters: Counter[str] = Counter()
 
-    def feed(self, record: FoldedRecord) -> Iterable[FoldedRecord]:
+    def feed(self, record: HopRecord) -> Iterable[HopRecord]:
         """Return the record, a call with its cost."""
         if self._book is None or not isinstance(record, LlmCall):
             return (record,)
@@ -41,10 +42,10 @@ class Costs:
                 self.counters[f"unpriced.{cost.unknown.value}"] += 1
         return (msgspec.structs.replace(record, cost=cost),)
 
-    def advance(self, now_ns: int) -> Iterable[FoldedRecord]:
+    def advance(self, now_ns: int) -> Iterable[HopRecord]:
         """Return nothing: this stage waits for nothing."""
         return ()
 
-    def finish(self) -> Iterable[FoldedRecord]:
+    def finish(self) -> Iterable[HopRecord]:
         """Return nothing: this stage holds nothing."""
         return ()

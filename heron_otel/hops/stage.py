@@ -19,15 +19,14 @@ from heron_otel.hops.evidence import has_failed
 from heron_otel.hops.folding import folded_call, without_content
 from heron_otel.hops.limits import HopLimits
 from heron_otel.hops.seen import Score, Seen, State, compete, hop_score, is_copy, is_taken
+from heron_otel.records.mcp import HopRecord, McpCall, WireRecord
 from heron_otel.records.wire import (
     FoldedHops,
-    FoldedRecord,
     LlmCallStarted,
     LlmCallWithdrawn,
-    LlmRecord,
 )
 
-Ready = FoldedRecord | int
+Ready = HopRecord | int
 """A record, or a moment to which the event clock of the source moves."""
 
 
@@ -43,10 +42,10 @@ class Lane:
         self.fed_ns = -1  # all records up to here were fed
         self.last_feed = 0  # hand-overs of all sources until that of this one; 0: none came
         self.ended = False
-        self.line: deque[Seen | tuple[Seen, LlmCallStarted] | int] = deque()
+        self.line: deque[Seen | tuple[Seen, LlmCallStarted] | McpCall | int] = deque()
         self._out: list[Ready] = []
 
-    def feed(self, record: LlmRecord) -> Iterable[Ready]:
+    def feed(self, record: WireRecord) -> Iterable[Ready]:
         """Take a record of this source; return what is ready of it."""
         self._hops.take(self, record)
         return self.take()
@@ -136,9 +135,12 @@ class Hops:
         self.lanes.append(lane)
         return lane
 
-    def take(self, lane: Lane, record: LlmRecord) -> None:
+    def take(self, lane: Lane, record: WireRecord) -> None:
         """Take a record of ``lane``."""
-        if isinstance(record, LlmCallStarted):
+        if isinstance(record, McpCall):  # has no hops here, and keeps its place in the line
+            lane.line.append(record)
+            self._held += 1
+        elif isinstance(record, LlmCallStarted):
             seen = Seen(record, lane.index)
             self._note(seen)
             self._open[lane.index, record.key] = seen
@@ -187,6 +189,9 @@ class Hops:
             item = line[0]
             if isinstance(item, int):
                 lane.put(item)
+            elif isinstance(item, McpCall):
+                lane.put(item)
+                self._held -= 1
             elif isinstance(item, tuple):
                 if not self._start(lane, *item):
                     return

@@ -18,8 +18,9 @@ from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
 from heron_otel.records.agents import AgentRecord
 from heron_otel.records.analysis import AnalysisRecord, ClockMoved
 from heron_otel.records.http import HttpRecord
+from heron_otel.records.mcp import HopRecord, WireRecord
 from heron_otel.records.turns import TurnRecord
-from heron_otel.records.wire import FoldedRecord, LlmCall, LlmRecord
+from heron_otel.records.wire import LlmCall
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.tracker import TurnTracker
 from heron_otel.wire.calls import WireCalls
@@ -59,11 +60,11 @@ class Analysis:
         self._turns = TurnTracker(limits)
         self._lane = (hops or Hops()).lane()
         self._before_ns = 0  # the clock before it moved to that of the last record
-        wire: Stage[HttpRecord, LlmRecord] = Guarded("wire", self._wire, on_failure)
-        light: Stage[LlmRecord, LlmRecord] = _WithoutResponseBody()
-        folding: Stage[LlmRecord, Ready] = Guarded("hops", self._lane, on_failure)
-        costs: Stage[FoldedRecord, FoldedRecord] = Guarded("cost", self._costs, on_failure)
-        agents: Stage[FoldedRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
+        wire: Stage[HttpRecord, WireRecord] = Guarded("wire", self._wire, on_failure)
+        light: Stage[WireRecord, WireRecord] = _WithoutResponseBody()
+        folding: Stage[WireRecord, Ready] = Guarded("hops", self._lane, on_failure)
+        costs: Stage[HopRecord, HopRecord] = Guarded("cost", self._costs, on_failure)
+        agents: Stage[HopRecord, AgentRecord] = Guarded("agents", self._agents, on_failure)
         turns: Stage[AgentRecord, TurnRecord] = Guarded("turns", self._turns, on_failure)
         self._intake = Chained(Chained(wire, light), folding)
         self._priced = costs  # holds nothing, so it has no part in the clock
@@ -134,7 +135,7 @@ class _WithoutResponseBody:
     The request keeps its content, which the messages of the call are views of.
     """
 
-    def feed(self, record: LlmRecord) -> Iterable[LlmRecord]:
+    def feed(self, record: WireRecord) -> Iterable[WireRecord]:
         if not isinstance(record, LlmCall) or record.exchange.response is None:
             return (record,)
         response = msgspec.structs.replace(
@@ -143,8 +144,8 @@ class _WithoutResponseBody:
         exchange = msgspec.structs.replace(record.exchange, response=response)
         return (msgspec.structs.replace(record, exchange=exchange),)
 
-    def advance(self, now_ns: int) -> Iterable[LlmRecord]:
+    def advance(self, now_ns: int) -> Iterable[WireRecord]:
         return ()
 
-    def finish(self) -> Iterable[LlmRecord]:
+    def finish(self) -> Iterable[WireRecord]:
         return ()

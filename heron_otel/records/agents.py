@@ -8,6 +8,7 @@ import re
 
 import msgspec
 
+from heron_otel.records.mcp import McpCall
 from heron_otel.records.wire import Json, LlmCall, LlmCallStarted, LlmCallWithdrawn, ToolCall
 
 
@@ -100,7 +101,7 @@ class AgentCallStarted(msgspec.Struct, frozen=True, kw_only=True):
     facts: AgentFacts
 
 
-AgentRecord = AgentCallStarted | AgentCall | LlmCallWithdrawn
+AgentRecord = AgentCallStarted | AgentCall | LlmCallWithdrawn | McpCall
 
 
 TOOL_ID_PREFIXES = ("call", "toolu", "fc", "chatcmpl")

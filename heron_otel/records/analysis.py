@@ -9,6 +9,7 @@ from heron_otel.records.agents import AgentRecord
 from heron_otel.records.turns import (
     AgentTurn,
     PlacedCall,
+    PlacedMcpCall,
     SubagentRun,
     ToolRun,
     TurnProgress,
@@ -30,5 +31,8 @@ ReportedRecord = TurnRecord | UnrecognisedCalls
 
 AnalysisRecord = ReportedRecord | AgentRecord | ClockMoved
 
-REPORTED = (PlacedCall, ToolRun, SubagentRun, AgentTurn, TurnProgress, UnrecognisedCalls)
+REPORTED = (
+    *(PlacedCall, PlacedMcpCall, ToolRun, SubagentRun, AgentTurn, TurnProgress),
+    UnrecognisedCalls,
+)
 """The classes of ``ReportedRecord``, for isinstance()."""

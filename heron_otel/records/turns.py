@@ -9,6 +9,7 @@ import msgspec
 
 from heron_otel.records.agents import AgentCall, ToolResult
 from heron_otel.records.cost import CostSum
+from heron_otel.records.mcp import McpCall
 from heron_otel.records.wire import ToolCall, Usage
 
 
@@ -62,6 +63,8 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
     settled_at_ns: int  # event time at which this was decided
     retry: int = 0  # failed runs of the same call, one after another, before this one
     retry_of: str | None = None  # key of the last of them
+    client_address: str | None = None  # of the call that asked for it
+    mcp: McpCall | None = None  # the run as seen on the wire: exact times, outcome
 
 
 class SubagentRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,4 +117,11 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
     turn: AgentTurn
 
 
-TurnRecord = PlacedCall | ToolRun | SubagentRun | AgentTurn | TurnProgress
+class PlacedMcpCall(msgspec.Struct, frozen=True, kw_only=True):
+    """An MCP call, with the tool run that it is, if one is known."""
+
+    call: McpCall
+    tool_run: ToolRun | None = None  # as it was yielded
+
+
+TurnRecord = PlacedCall | ToolRun | SubagentRun | AgentTurn | TurnProgress | PlacedMcpCall

@@ -19,6 +19,7 @@ class SpanRole(enum.StrEnum):
     CALL = "call"
     TOOL = "tool"
     SUBAGENT = "subagent"
+    MCP = "mcp"
 
 
 # W3C Trace Context, section 3.2.2; versions after 00 may append fields.

@@ -95,6 +95,19 @@ USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 
+# MCP, the same in v1.41 and latest.
+JSONRPC_REQUEST_ID: Final = "jsonrpc.request.id"
+MCP_METHOD_NAME: Final = "mcp.method.name"
+MCP_PROTOCOL_VERSION: Final = "mcp.protocol.version"
+MCP_RESOURCE_URI: Final = "mcp.resource.uri"
+MCP_SESSION_ID: Final = "mcp.session.id"
+MCP_TOOLS_CALL: Final = "tools/call"
+MCP_PROMPTS_GET: Final = "prompts/get"
+NETWORK_PROTOCOL_NAME: Final = "network.protocol.name"
+NETWORK_TRANSPORT: Final = "network.transport"
+PROMPT_NAME: Final = "gen_ai.prompt.name"
+RPC_RESPONSE_STATUS_CODE: Final = "rpc.response.status_code"
+
 # GenAI, latest only.
 TOKEN_MODALITY: Final = "gen_ai.token.modality"
 USAGE_AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
@@ -207,6 +220,14 @@ HERON_TURN_STATUS: Final = "heron.turn.status"
 HERON_TURN_SUBAGENTS: Final = "heron.turn.subagents"
 HERON_TURN_TOOL_CALLS: Final = "heron.turn.tool_calls"
 HERON_TURN_UNPRICED_CALLS: Final = "heron.turn.unpriced_calls"
+
+# Ours, on MCP spans.
+HERON_MCP_BY_SERVER: Final = "heron.mcp.by_server"
+HERON_MCP_CLIENT_NAME: Final = "heron.mcp.client_name"
+HERON_MCP_ITEMS: Final = "heron.mcp.items"
+HERON_MCP_NOTIFICATIONS: Final = "heron.mcp.notifications"
+HERON_MCP_SERVER_NAME: Final = "heron.mcp.server_name"
+HERON_MCP_TRANSPORT: Final = "heron.mcp.transport"
 
 # Ours, on tool spans.
 HERON_INFERRED: Final = "heron.inferred"

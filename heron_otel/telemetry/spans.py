@@ -13,12 +13,14 @@ from heron_otel.records.telemetry import TelemetryBatch
 from heron_otel.records.turns import (
     AgentTurn,
     PlacedCall,
+    PlacedMcpCall,
     SubagentRun,
     ToolRun,
     TurnProgress,
 )
 from heron_otel.records.wire import UnrecognisedCalls
 from heron_otel.telemetry.call_spans import CallSpans
+from heron_otel.telemetry.mcp_spans import McpSpans
 from heron_otel.telemetry.redact import Redactor
 from heron_otel.telemetry.resource import Services
 from heron_otel.telemetry.settings import SpansConfig
@@ -37,6 +39,7 @@ class Spans:
         self._services = Services(config)
         self._calls = CallSpans(config, self._redactor, self._services)
         self._turns = TurnSpans(config, self._redactor, self._services)
+        self._mcp = McpSpans(config, self._redactor, self._services)
         self._spans = 0
 
     def feed(self, record: ReportedRecord) -> Iterable[TelemetryBatch]:
@@ -60,6 +63,8 @@ class Spans:
                 batch = TelemetryBatch(spans=(self._turns.turn(record),))
             case TurnProgress():
                 batch = TelemetryBatch(open_turns=(self._turns.turn(record.turn),))
+            case PlacedMcpCall():
+                batch = TelemetryBatch(spans=(self._mcp.make(record),))
             case UnrecognisedCalls():
                 batch = TelemetryBatch(unrecognised=(self._unrecognised(record),))
             case _:

@@ -63,7 +63,10 @@ class TurnSpans:
         )
 
     def tool(self, run: ToolRun) -> Span:
-        """Return the span of a tool run. Its bounds are the calls around it."""
+        """Return the span of a tool run.
+
+        Its bounds are the calls around it, unless the run itself was seen as an MCP call.
+        """
         key, result = run.turn, run.result
         service = self._services.of(key.agent_name, key.source)
         attributes = _common(semconv.EXECUTE_TOOL, key)
@@ -71,16 +74,18 @@ class TurnSpans:
         if run.tool_call.id is not None:
             attributes[semconv.TOOL_CALL_ID] = run.tool_call.id
         attributes[semconv.TOOL_TYPE] = "extension" if run.tool_call.server_side else "function"
-        error = result.error if result is not None else None
+        error = _tool_error(run)
         if error is not None:
-            attributes[semconv.ERROR_TYPE] = error.value
-        attributes[semconv.HERON_INFERRED] = True
-        attributes[semconv.HERON_TOOL_TIMING] = "upper_bound"
+            attributes[semconv.ERROR_TYPE] = error
+        attributes[semconv.HERON_INFERRED] = run.mcp is None
+        attributes[semconv.HERON_TOOL_TIMING] = "upper_bound" if run.mcp is None else "observed"
         attributes[semconv.HERON_TOOL_ARGUMENTS_BYTES] = run.tool_call.arguments_bytes
-        if result is None:
+        is_answered = run.mcp is not None and (run.mcp.complete or error is not None)
+        if result is None and not is_answered:
             attributes[semconv.HERON_TOOL_OUTCOME] = "unknown"
         else:
             attributes[semconv.HERON_TOOL_OUTCOME] = "ok" if error is None else "error"
+        if result is not None:
             attributes[semconv.HERON_TOOL_RESULT_BYTES] = result.result_bytes
             if result.exit_code is not None:
                 attributes[semconv.HERON_TOOL_EXIT_CODE] = result.exit_code
@@ -89,18 +94,25 @@ class TurnSpans:
         if run.retry:
             attributes[semconv.HERON_TOOL_RETRY] = run.retry
         if service.policy is not CapturePolicy.METADATA:
-            attributes[semconv.TOOL_CALL_ARGUMENTS] = self._json(run.tool_call.arguments, service)
+            attributes[semconv.TOOL_CALL_ARGUMENTS] = json_text(
+                run.tool_call.arguments, service, self._redactor
+            )
             if result is not None:
-                attributes[semconv.TOOL_CALL_RESULT] = self._json(result.result, service)
+                attributes[semconv.TOOL_CALL_RESULT] = json_text(
+                    result.result, service, self._redactor
+                )
         parent = _parent(run.subagent, key)
+        started_at_ns, ended_at_ns = run.started_at_ns, run.ended_at_ns
+        if run.mcp is not None:
+            started_at_ns, ended_at_ns = run.mcp.started_at_ns, run.mcp.ended_at_ns
         return Span(
             trace_id=trace_id_of_turn(key.key),
             span_id=span_id_of(SpanRole.TOOL, run.key),
             parent_span_id=parent,
             name=f"{semconv.EXECUTE_TOOL} {run.tool_call.name}",
             kind=SpanKind.INTERNAL,
-            start_time_unix_nano=run.started_at_ns,
-            end_time_unix_nano=max(run.ended_at_ns, run.started_at_ns),
+            start_time_unix_nano=started_at_ns,
+            end_time_unix_nano=max(ended_at_ns, started_at_ns),
             status_code=StatusCode.UNSET if error is None else StatusCode.ERROR,
             attributes=attributes,
             links=_failed_run(run),
@@ -156,17 +168,18 @@ class TurnSpans:
             finish_reasons=turn.finish_reasons if self._config.semconv.legacy else (),
         )
 
-    def _json(self, value: Json, service: Service) -> str:
-        """Return ``value`` as JSON text, a string as it is, after the capture policy."""
-        if service.policy is CapturePolicy.REDACTED:
-            value = self._redactor.value(value)
-        if isinstance(value, str):
-            return value
-        try:
-            return msgspec.json.encode(value).decode()
-        except (ValueError, RecursionError):  # lone surrogates, or nested too deep
-            self._redactor.failures += 1
-            return DROPPED_TEXT
+
+def json_text(value: Json, service: Service, redactor: Redactor) -> str:
+    """Return ``value`` as JSON text, a string as it is, after the capture policy."""
+    if service.policy is CapturePolicy.REDACTED:
+        value = redactor.value(value)
+    if isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.encode(value).decode()
+    except (ValueError, RecursionError):  # lone surrogates, or nested too deep
+        redactor.failures += 1
+        return DROPPED_TEXT
 
 
 def _text_messages(role: str, text: str | None) -> tuple[Message, ...]:
@@ -215,6 +228,13 @@ def _parent(subagent: str | None, key: TurnKey) -> str:
     if subagent is None:
         return span_id_of(SpanRole.TURN, key.key)
     return span_id_of(SpanRole.SUBAGENT, subagent)
+
+
+def _tool_error(run: ToolRun) -> str | None:
+    """Return the class of the failure that the client reports, else that of the MCP call."""
+    if run.result is not None and run.result.error is not None:
+        return run.result.error.value
+    return run.mcp.error.type if run.mcp is not None and run.mcp.error is not None else None
 
 
 def _failed_run(run: ToolRun) -> tuple[SpanLink, ...]:

@@ -21,7 +21,16 @@ MAX_FAILED = 64
 class PendingTool:
     """A tool call whose result was not seen yet."""
 
-    __slots__ = ("call_key", "key", "retry", "retry_of", "signature", "started_at_ns", "tool_call")
+    __slots__ = (
+        "call_key",
+        "client_address",
+        "key",
+        "retry",
+        "retry_of",
+        "signature",
+        "started_at_ns",
+        "tool_call",
+    )
 
     def __init__(
         self,
@@ -30,6 +39,7 @@ class PendingTool:
         tool_call: ToolCall,
         started_at_ns: int,
         *,
+        client_address: str,
         signature: Signature,
         failed: tuple[str, int] | None,
     ) -> None:
@@ -37,6 +47,7 @@ class PendingTool:
         self.call_key = call_key
         self.tool_call = tool_call
         self.started_at_ns = started_at_ns
+        self.client_address = client_address
         self.signature = signature
         self.retry_of = None if failed is None else failed[0]
         self.retry = 0 if failed is None else failed[1] + 1
@@ -87,6 +98,7 @@ class ToolRuns:
                 call.key,
                 tool_call,
                 tool_call.completed_at_ns or call.timing.ended_at_ns,
+                client_address=call.exchange.client_address,
                 signature=signature,
                 failed=self._failed.get(signature) if self._failed else None,
             )
@@ -151,6 +163,7 @@ class ToolRuns:
             settled_at_ns=self._ledger.now_ns,
             retry=pending.retry,
             retry_of=pending.retry_of,
+            client_address=pending.client_address,
         )
 
     def _note(self, pending: PendingTool, result: ToolResult) -> None:

@@ -9,15 +9,18 @@ from heapq import heappop, heappush
 
 from heron_otel.event_clock import EventClock
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentRecord
+from heron_otel.records.mcp import McpCall
 from heron_otel.records.turns import PlacedCall, TurnRecord
 from heron_otel.records.wire import LlmCallWithdrawn
 from heron_otel.turns.ledger import CallKey, Ledger, SessionKey
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.lineage import Lineage
+from heron_otel.turns.mcp_runs import McpRuns
 from heron_otel.turns.order import Waiting
 from heron_otel.turns.session import Session
 
 _ATTEMPT = "\0attempt"  # stands for the agent name in timers of failed first attempts
+_MCP = "\0mcp"  # stands for the agent name in timers of MCP calls that wait for their tool run
 _END_OF_TIME_NS = 1 << 63
 
 
@@ -62,6 +65,7 @@ class TurnTracker:
         self._open: dict[SessionKey, Session] = {}  # sessions with open turns, same order
         self._in_flight: dict[CallKey, Session] = {}
         self._sources: dict[str, _Source] = {}
+        self._mcp = McpRuns(self._ledger.counters)
 
     @property
     def counters(self) -> Counter[str]:
@@ -78,6 +82,7 @@ class TurnTracker:
             "attempts": len(self._ledger.attempt_keys),
             "lineage": len(self._lineage),
             "tool_bytes": self._ledger.tool_bytes,
+            "mcp_calls": len(self._mcp),
         }
 
     def feed(self, record: AgentRecord) -> Iterable[TurnRecord]:
@@ -87,6 +92,9 @@ class TurnTracker:
             self._ledger.now_ns = record.emitted_at_ns
             self._lineage.withdrawn((record.source, record.key))
             self._forget_in_flight((record.source, record.key))
+        elif isinstance(record, McpCall):
+            records = self._advance_source(record.source, record.emitted_at_ns)
+            self._take_mcp(record, records)
         elif isinstance(record, AgentCallStarted):
             started = record.started
             records = self._advance_source(started.source, started.emitted_at_ns)
@@ -177,9 +185,25 @@ class TurnTracker:
         self._ledger.hold(waiting, session.key)
         if len(session.order) > self._limits.max_session_waiting:
             self._ledger.counters["session_waiting_limit"] += 1
-            records.extend(session.settle_first())
+            records.extend(self._mcp.join(session.settle_first()))
             self._note_open(session, records)
         self._schedule(session)
+
+    def _take_mcp(self, call: McpCall, records: list[TurnRecord]) -> None:
+        made, waits = self._mcp.take(call, wait=self._may_run_tools(call.source))
+        records.extend(made)
+        if waits:
+            deadline_ns = call.emitted_at_ns + self._limits.idle_ns
+            timer = (deadline_ns, (call.source, _MCP, call.key))
+            heappush(self._source(call.source).timers, timer)
+
+    def _may_run_tools(self, source: str) -> bool:
+        """Return whether a turn of ``source`` is open, or a call that may be of one."""
+        return (
+            any(key[0] == source for key in self._open)
+            or any(key[0] == source for key in self._in_flight)
+            or any(session[0] == source for _, session in self._ledger.waiting.values())
+        )
 
     def _forget_in_flight(self, call_key: CallKey) -> None:
         announced = self._in_flight.pop(call_key, None)
@@ -231,13 +255,31 @@ class TurnTracker:
             if key[1] == _ATTEMPT:
                 self._give_up_attempt((key[0], key[2]), records)
                 continue
+            if key[1] == _MCP:
+                self._release_mcp(source, deadline_ns, key, records)
+                continue
             session = self._sessions.get(key)
             if session is None or session.scheduled_ns != deadline_ns:
                 continue
             session.scheduled_ns = None
-            session.step(deadline_ns, records)
+            made: list[TurnRecord] = []
+            session.step(deadline_ns, made)
+            records.extend(self._mcp.join(made))
             self._note_open(session, records)
             self._schedule(session)
+
+    def _release_mcp(
+        self, source: _Source, deadline_ns: int, key: SessionKey, records: list[TurnRecord]
+    ) -> None:
+        """Let an MCP call go without a tool run, unless one may still come."""
+        call = self._mcp.held(key[0], key[2])
+        if call is None:
+            return
+        waited_ns = deadline_ns - call.emitted_at_ns
+        if waited_ns < self._limits.in_flight_ns and self._may_run_tools(key[0]):
+            heappush(source.timers, (deadline_ns + self._limits.idle_ns, key))
+        else:
+            records.extend(self._mcp.release(key[0], key[2]))
 
     def _give_up_attempt(self, call_key: CallKey, records: list[TurnRecord]) -> None:
         attempt = self._ledger.drop_attempt(call_key)
@@ -263,7 +305,7 @@ class TurnTracker:
     def _close_oldest(self, counter: str, records: list[TurnRecord]) -> None:
         self._ledger.counters[counter] += 1
         oldest = self._open.pop(next(iter(self._open)))
-        records.extend(oldest.close_all())
+        records.extend(self._mcp.join(oldest.close_all()))
 
     def _shrink(self, records: list[TurnRecord]) -> None:
         """Make room at the limits of waiting calls and of sessions."""
@@ -271,7 +313,7 @@ class TurnTracker:
         while ledger.is_over_limit():
             ledger.counters["waiting_limit"] += 1
             session = self._sessions[next(iter(ledger.waiting.values()))[1]]
-            records.extend(session.settle_first())
+            records.extend(self._mcp.join(session.settle_first()))
             self._note_open(session, records)
             self._schedule(session)
         while len(self._sessions) > self._limits.max_sessions:
@@ -282,5 +324,5 @@ class TurnTracker:
             for call_key in session.order.in_flight:
                 self._in_flight.pop((key[0], call_key), None)
             while len(session.order):
-                records.extend(session.settle_first())
-            records.extend(session.close_all())
+                records.extend(self._mcp.join(session.settle_first()))
+            records.extend(self._mcp.join(session.close_all()))

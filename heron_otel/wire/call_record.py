@@ -159,10 +159,10 @@ def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
     )
 
 
-def call_key(record: HttpRecord, request: HttpRequest, message: int | None = None) -> str:
+def call_key(record: HttpRecord, request: HttpRequest, message: int | str | None = None) -> str:
     """Return the key of a call: equal for the same packets in any capture.
 
-    ``message`` numbers the calls of one WebSocket.
+    ``message`` tells the calls of one WebSocket or of one MCP exchange apart.
     """
     name = (
         f"{record.client_address}|{record.client_port}|{record.server_address}"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -19,6 +19,7 @@ from heron_otel.records.http import (
     WebSocketMessages,
     field_value,
 )
+from heron_otel.records.mcp import McpCall, WireRecord
 from heron_otel.records.wire import (
     Json,
     LlmCall,
@@ -33,6 +34,7 @@ from heron_otel.wire.detect import Detection, Verdict, detect
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode, decode_lines
 from heron_otel.wire.llm_like import Sign, is_llm_like, request_signs, response_signs
+from heron_otel.wire.mcp import Mcp
 from heron_otel.wire.messages import MEMO_BYTES, Memory
 from heron_otel.wire.operations import OperationFold
 from heron_otel.wire.providers import Providers, provider_of_path
@@ -71,6 +73,13 @@ class WireCounters:
     """Requests of whose messages a limit left some out."""
     polls: int = 0
     """Reads that repeat one of the last minute, which only the first gives a call for."""
+    mcp_calls: int = 0
+    mcp_streams: int = 0
+    """Streams on which MCP servers answer and ask."""
+    mcp_notifications: int = 0
+    """Notifications of MCP servers; those of clients are calls."""
+    mcp_unmatched: int = 0
+    """MCP answers whose request was not seen, or the other way round at the limit."""
     requestless: int = 0
     """Exchanges without a request, which ``http/`` never sends."""
     websockets: dict[str, int] = field(default_factory=dict)
@@ -98,6 +107,7 @@ class WireCalls:
         self._max_open_calls = max_open_calls
         self._reads = Reads()
         self._unrecognised = Unrecognised(source)
+        self._mcp = Mcp(source)
         self.memory = Memory(memory_bytes)
         self._sockets = Sockets(source, self._providers, self.memory)
         self._counters = WireCounters(websockets=self._sockets.counters)
@@ -109,16 +119,20 @@ class WireCalls:
         self._counters.memory_evicted = memory.messages.evictions + memory.parts.evictions
         self._counters.histories_cut = memory.histories_cut
         self._counters.llm_like_overflows = self._unrecognised.overflows
+        mcp = self._mcp.counters
+        self._counters.mcp_calls = mcp.calls
+        self._counters.mcp_streams = mcp.streams
+        self._counters.mcp_notifications = mcp.notifications
+        self._counters.mcp_unmatched = mcp.unmatched
         return self._counters
 
-    def feed(self, record: HttpRecord) -> Iterable[LlmRecord]:
-        """Return the call that ``record`` is, if it is one."""
+    def feed(self, record: HttpRecord) -> Iterable[WireRecord]:
+        """Return the calls that ``record`` is or completes."""
         match record:
             case HttpExchange():
                 if record.end == _UPGRADED and self._sockets.open(record):
                     return ()
-                call = self._finished(record)
-                return () if call is None else (call,)
+                return self._finished(record)
             case HttpExchangeStarted():
                 return self._announced(record)
             case WebSocketMessages():
@@ -128,15 +142,15 @@ class WireCalls:
             case _:
                 assert_never(record)
 
-    def advance(self, now_ns: int) -> Iterable[LlmRecord]:
+    def advance(self, now_ns: int) -> Iterable[WireRecord]:
         """Return nothing: no call waits for time."""
         return ()
 
-    def finish(self) -> Iterable[LlmRecord]:
-        """Return nothing: exchanges that are still open come from the stage before."""
+    def finish(self) -> Iterable[WireRecord]:
+        """Return MCP requests without an answer; open exchanges come from the stage before."""
         self._open.clear()
         self._sockets.finish()
-        return ()
+        return tuple(self._mcp.finish())
 
     def unrecognised(self, now_ns: int | None) -> Iterable[UnrecognisedCalls]:
         """Return what is due of the LLM-like exchanges that no API takes; None: all of it."""
@@ -152,7 +166,7 @@ class WireCalls:
         self._sockets.malformed_events = 0
         return records
 
-    def _announced(self, record: HttpExchangeStarted) -> Iterable[LlmRecord]:
+    def _announced(self, record: HttpExchangeStarted) -> Iterable[WireRecord]:
         asked = self._ask(record, record.request)
         if isinstance(asked, Detection) or asked.read is not None:
             return ()
@@ -179,22 +193,25 @@ class WireCalls:
             ),
         )
 
-    def _finished(self, exchange: HttpExchange) -> LlmCall | None:
+    def _finished(self, exchange: HttpExchange) -> Sequence[LlmCall | McpCall]:
         request = exchange.request
         if request is None:
             self._counters.requestless += 1
-            return None
+            return ()
         asked = self._open.pop((exchange.flow_id, exchange.index), None) if self._open else None
         if asked is None:
             found = self._ask(exchange, request)
             if isinstance(found, Detection):
-                self._pass_by(exchange, request, found)
-                return None
+                calls = self._mcp.feed(exchange, request)
+                if calls is None:
+                    self._pass_by(exchange, request, found)
+                return calls or ()
             asked = found
         if asked.read is not None:
-            return self._finished_read(exchange, request, asked, asked.read)
+            call = self._finished_read(exchange, request, asked, asked.read)
+            return () if call is None else (call,)
         self._counters.calls += 1
-        return self._call(exchange, request, asked)[0]
+        return (self._call(exchange, request, asked)[0],)
 
     def _finished_read(
         self, exchange: HttpExchange, request: HttpRequest, asked: Asked, read: str

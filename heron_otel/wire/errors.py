@@ -31,8 +31,8 @@ def error_of_value(value: dict[str, Json]) -> CallError | None:
         message = value.get("message")
         # Some gateways put the name into `error` and the sentence into `message`.
         if isinstance(message, str):
-            return CallError(type=_name(error) or OTHER, message=_cut(message))
-        return CallError(type=OTHER, message=_cut(error))
+            return CallError(type=_name(error) or OTHER, message=cut_message(message))
+        return CallError(type=OTHER, message=cut_message(error))
     if error is None or error is False:
         return None
     if not isinstance(error, dict):
@@ -41,7 +41,7 @@ def error_of_value(value: dict[str, Json]) -> CallError | None:
     names = [name for name in told if name is not None]
     # Azure writes the HTTP status beside the word that says what happened.
     words = [name for name in names if not name.isdecimal()]
-    return CallError(type=(words or names or [OTHER])[0], message=_cut(error.get("message")))
+    return CallError(type=(words or names or [OTHER])[0], message=cut_message(error.get("message")))
 
 
 def error_of_status(
@@ -56,7 +56,9 @@ def error_of_status(
         value = body[0] if isinstance(body, list) and body else body
         told = error_of_value(value) if isinstance(value, dict) else None
         if told is None and isinstance(value, dict):
-            told = CallError(type=OTHER, message=_cut(value.get("detail", value.get("message"))))
+            told = CallError(
+                type=OTHER, message=cut_message(value.get("detail", value.get("message")))
+            )
     if told is None:
         told = CallError(type=OTHER)
     if told.type == OTHER and field:
@@ -96,7 +98,8 @@ def _name(value: Json) -> str | None:
     return None
 
 
-def _cut(message: Json) -> str | None:
+def cut_message(message: Json) -> str | None:
+    """Return an error message, cut, or None when it is none."""
     if not isinstance(message, str) or not message:
         return None
     return message[:MAX_MESSAGE_CHARACTERS]

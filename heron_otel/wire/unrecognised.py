@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from heron_otel.errors import JsonError
 from heron_otel.records.http import HttpExchange, HttpRequest, field_value
 from heron_otel.records.wire import UnrecognisedCalls, UnrecognisedSample
 from heron_otel.wire.api import Members
@@ -166,10 +165,7 @@ def _joined(held: tuple[str, ...], new: list[str], limit: int) -> tuple[str, ...
 
 def _model(members: Members | None) -> str | None:
     raw = None if members is None else members.get("model")
-    try:
-        value = None if raw is None else decode_raw(raw)
-    except JsonError:
-        return None
+    value = None if raw is None else decode_raw(raw)
     return value[:_TEXT] if isinstance(value, str) and value else None
 
 

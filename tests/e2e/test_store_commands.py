@@ -266,7 +266,10 @@ def test_commands_answer_while_an_agent_writes(filled: Path) -> None:
     assert counts == {2}
 
 
-def test_summary_is_a_tree_that_fits_100_columns(filled: Path) -> None:
+def test_summary_is_a_tree_that_fits_100_columns(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # of the terminal that pytest runs in
     out = io.StringIO()
     print_summary(filled, out)
     text = out.getvalue()
@@ -291,7 +294,10 @@ def test_summary_is_a_tree_that_fits_100_columns(filled: Path) -> None:
         assert str(filled) in command
 
 
-def test_summary_can_be_bound_to_the_times_of_one_replay(filled: Path) -> None:
+def test_summary_can_be_bound_to_the_times_of_one_replay(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # of the terminal that pytest runs in
     out = io.StringIO()
     print_summary(filled, out, since_ns=START_NS, until_ns=START_NS + 10 * SECOND_NS)
     assert "session-1" in out.getvalue()
@@ -333,7 +339,10 @@ def test_calls_without_a_known_api_are_listed_by_host_and_path(strange: Path) ->
     assert "not --errors" in done.stderr
 
 
-def test_doctor_and_summary_tell_calls_without_a_known_api(strange: Path) -> None:
+def test_doctor_and_summary_tell_calls_without_a_known_api(
+    strange: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # of the terminal that pytest runs in
     done = run_cli("doctor", "--format", "json", "--data-dir", str(strange))
     (check,) = [
         check for check in map(json.loads, done.stdout.splitlines()) if check["area"] == "traffic"

@@ -26,6 +26,7 @@ from tests.replay.scenarios import (
     gateway_calls,
     gemini_calls,
     maker_calls,
+    mcp_calls,
     openai_calls,
     other_calls,
     responses_calls,
@@ -57,6 +58,7 @@ SCENARIOS: dict[str, Scenario] = {
         bedrock_calls,
         maker_calls,
         gateway_calls,
+        mcp_calls,
     )
     for scenario in module.SCENARIOS
 }

@@ -175,6 +175,38 @@ def test_embeddings_and_other_operations_are_spans_of_their_own(name: str) -> No
     assert sum(span["kind"] == "CLIENT" for span in spans) == calls
 
 
+def test_mcp_calls_are_the_tool_runs_of_their_turn() -> None:
+    spans = spans_of("--policy", "full", capture_of(CASE_FOLDER / "mcp-agent"))
+    tools = {span["span_id"]: span for span in spans if span["name"].startswith("execute_tool")}
+    inside = [span for span in spans if span["parent_span_id"] in tools]
+    assert sorted(
+        (tools[span["parent_span_id"]]["attributes"]["gen_ai.tool.call.id"], span["name"])
+        for span in inside
+    ) == [
+        ("call_depot1", "tools/call count_stock"),
+        ("call_depot2", "tools/call count_stock"),
+        ("call_depot3", "tools/call order_part"),
+    ]
+    for span in inside:
+        tool = tools[span["parent_span_id"]]
+        for name in ("trace_id", "start_time_unix_nano", "end_time_unix_nano"):
+            assert span[name] == tool[name]
+        assert tool["attributes"]["heron.tool.timing"] == "observed"
+        assert span["attributes"]["mcp.protocol.version"] == "2025-11-25"
+    alone = [
+        (span["name"], span["attributes"]["heron.mcp.transport"])
+        for span in spans
+        if "mcp.method.name" in span["attributes"] and not span["parent_span_id"]
+    ]
+    for name in ("initialize", "tools/list", "tools/call count_stock"):
+        assert {transport for found, transport in alone if found == name} == {
+            "sse",
+            "streamable_http",
+        }
+    for name in ("elicitation/create", "prompts/get polite", "server/discover", "ping"):
+        assert (name, "streamable_http") in alone
+
+
 # Agent, status, calls, tool runs, failed calls and auxiliary calls of every turn with tools.
 TURNS = {
     "openai-chat-agent": [
@@ -193,6 +225,7 @@ TURNS = {
         ("generic", "complete", 3, 4, 0, 0),
         ("generic", "complete", 2, 1, 0, 0),
     ],
+    "mcp-agent": [("generic", "complete", 3, 4, 0, 0)],
     "agents-workday": [
         ("claude-cli", "cancelled", 1, 0, 1, 0),
         ("claude-cli", "complete", 2, 1, 0, 0),

@@ -6,22 +6,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from heron_otel.agents.stage import AgentCalls
+from heron_otel.records.mcp import McpCall, WireRecord
 from heron_otel.records.turns import (
     AgentTurn,
     PlacedCall,
+    PlacedMcpCall,
     SubagentRun,
     ToolRun,
     TurnProgress,
     TurnRecord,
 )
-from heron_otel.records.wire import LlmCall, LlmCallStarted, LlmRecord
+from heron_otel.records.wire import LlmCall, LlmCallStarted
 from heron_otel.turns import TurnLimits, TurnTracker
 from tests.support.agent_calls import SECOND, START
 
 
-def emitted_at_ns(record: LlmRecord) -> int:
+def emitted_at_ns(record: WireRecord) -> int:
     """Return the event time at which a record was made."""
-    if isinstance(record, LlmCallStarted):
+    if isinstance(record, LlmCallStarted | McpCall):
         return record.emitted_at_ns
     return record.exchange.emitted_at_ns
 
@@ -34,7 +36,7 @@ class Turns:
         self.tracker = TurnTracker(limits)
         self.records: list[TurnRecord] = []
 
-    def feed(self, *calls: LlmRecord) -> Turns:
+    def feed(self, *calls: WireRecord) -> Turns:
         """Feed records, each after an advance to its moment."""
         for each in calls:
             self.records.extend(self.tracker.advance(emitted_at_ns(each), each.source))
@@ -70,6 +72,11 @@ class Turns:
         return [each for each in self.records if isinstance(each, ToolRun)]
 
     @property
+    def mcp(self) -> list[PlacedMcpCall]:
+        """Return the MCP calls in the order in which they were placed."""
+        return [each for each in self.records if isinstance(each, PlacedMcpCall)]
+
+    @property
     def subagents(self) -> list[SubagentRun]:
         """Return the sub-agents."""
         return [each for each in self.records if isinstance(each, SubagentRun)]
@@ -85,7 +92,7 @@ class Turns:
         return found
 
 
-def run(calls: Iterable[LlmRecord], limits: TurnLimits | None = None) -> Turns:
+def run(calls: Iterable[WireRecord], limits: TurnLimits | None = None) -> Turns:
     """Return all that comes of ``calls``, in the order of their records, to the end of input."""
     turns = Turns(limits)
     return turns.feed(*sorted(calls, key=lambda each: (emitted_at_ns(each), each.key))).finish()

@@ -4,10 +4,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from heron_otel.pipeline.hub import Hub, Route
+from heron_otel.records.analysis import REPORTED, ReportedRecord
 from heron_otel.records.http import HttpExchange
 from heron_otel.records.telemetry import Span, TelemetryBatch
 from heron_otel.telemetry.settings import CapturePolicy, SpansConfig
@@ -251,3 +253,7 @@ def test_metrics_of_sources_whose_hops_are_folded_together_end_with_both() -> No
     both.run()
     ended = [p for p in points_of(metrics.batches) if p.metric == "heron.call.ended"]
     assert sum(point.value for point in ended) == 2
+
+
+def test_every_record_of_traces_is_passed_on() -> None:
+    assert set(get_args(ReportedRecord)) == set(REPORTED)
