@@ -59,6 +59,7 @@ class Analysis:
         self._agents = AgentCalls(profiles)
         self._turns = TurnTracker(limits)
         self._lane = (hops or Hops()).lane()
+        self._is_finished = False
         self._before_ns = 0  # the clock before it moved to that of the last record
         wire: Stage[HttpRecord, WireRecord] = Guarded("wire", self._wire, on_failure)
         light: Stage[WireRecord, WireRecord] = _WithoutResponseBody()
@@ -86,10 +87,8 @@ class Analysis:
 
     def drain(self) -> Iterator[AnalysisRecord]:
         """Yield what other sources made ready."""
-        ready = self._lane.take()
-        if ready:
-            yield from self._pass_on(ready)
-            yield from self._end()
+        yield from self._pass_on(self._lane.take())
+        yield from self._end()  # also when the last that waited here became a hop elsewhere
 
     def finish(self) -> Iterator[AnalysisRecord]:
         """Yield what is left at the end of input and does not wait for other sources."""
@@ -123,7 +122,8 @@ class Analysis:
                             yield record
 
     def _end(self) -> Iterator[AnalysisRecord]:
-        if self._lane.ended and not self._lane.line:
+        if self._lane.ended and not self._lane.line and not self._is_finished:
+            self._is_finished = True
             yield from self._tracking.finish()
             if self._observed:
                 yield ClockMoved(source=self._source, now_ns=0, ended=True)
