@@ -8,7 +8,8 @@
 #define MAX_HEADERS_BYTES (128u << 10)
 #define MAX_FRAME_BYTES (24u << 20) /* both bounds are those of the specification */
 #define MAX_NAME_BYTES 128u
-#define SEEK_BYTES 4096u /* looked at together where the place is lost */
+#define MAX_MESSAGE_BYTES 2000u /* of an error; the stages behind keep as many characters */
+#define SEEK_BYTES 4096u	/* looked at together where the place is lost */
 
 enum {
 	VALUE_BYTES = 6,
@@ -54,7 +55,8 @@ static bool equals(const uint8_t *data, size_t len, const char *text)
 	return len == strlen(text) && !memcmp(data, text, len);
 }
 
-/* Finds the name of the frame in its headers; false when they cannot be read. */
+/* Finds the name of the frame in its headers, and the text of an error; false when they cannot be
+ * read. */
 static bool read_headers(const uint8_t *data, size_t len, struct event_frame *frame)
 {
 	size_t i = 0;
@@ -88,15 +90,49 @@ static bool read_headers(const uint8_t *data, size_t len, struct event_frame *fr
 			frame->name = value;
 			frame->name_len = value_len;
 		}
+		if (type == VALUE_STRING && equals(name, name_len, ":error-message")) {
+			frame->message = value;
+			frame->message_len = value_len;
+		}
 	}
 	return true;
+}
+
+/* Writes {"message":TEXT} into @out, which holds every text; returns its size. */
+static size_t write_message(uint8_t *out, const uint8_t *text, size_t len)
+{
+	static const char head[] = "{\"message\":\"", tail[] = "\"}", hex[] = "0123456789abcdef";
+	size_t size = sizeof(head) - 1;
+
+	if (len > MAX_MESSAGE_BYTES) {
+		len = MAX_MESSAGE_BYTES;
+		while (len && (text[len] & 0xc0) == 0x80) /* inside a character of UTF-8 */
+			len--;
+	}
+	memcpy(out, head, size);
+	for (size_t i = 0; i < len; i++) {
+		uint8_t c = text[i];
+
+		if (c < 0x20) {
+			memcpy(out + size, "\\u00", 4);
+			out[size + 4] = (uint8_t)hex[c >> 4];
+			out[size + 5] = (uint8_t)hex[c & 15];
+			size += 6;
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			out[size++] = '\\';
+		out[size++] = c;
+	}
+	memcpy(out + size, tail, sizeof(tail) - 1);
+	return size + sizeof(tail) - 1;
 }
 
 /* @data is a whole frame with a good prelude. */
 static void take_frame(struct core_shared *shared, const uint8_t *data, event_frame_taker take,
 		       void *context)
 {
-	static const uint8_t empty[] = "{}";
+	uint8_t text[6 * MAX_MESSAGE_BYTES + 32];
 	uint32_t total = read_u32(data), headers = read_u32(data + 4);
 	struct event_frame frame = {.payload = data + PRELUDE_BYTES + headers,
 				    .payload_len = total - FRAME_BYTES - headers};
@@ -109,8 +145,12 @@ static void take_frame(struct core_shared *shared, const uint8_t *data, event_fr
 		return;
 	}
 	if (frame.payload_len == 0) { /* of an error, whose text is in its headers */
-		frame.payload = empty;
 		frame.payload_len = 2;
+		if (frame.message)
+			frame.payload_len = write_message(text, frame.message, frame.message_len);
+		else
+			memcpy(text, "{}", 2);
+		frame.payload = text;
 	}
 	take(context, &frame);
 }

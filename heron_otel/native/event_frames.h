@@ -18,6 +18,8 @@ struct event_frame {
 	size_t name_len;
 	const uint8_t *payload; /* a JSON object */
 	size_t payload_len;
+	const uint8_t *message; /* value of :error-message, or NULL; without a payload it is one */
+	size_t message_len;
 };
 
 struct event_frames {

@@ -104,6 +104,7 @@ class LlmRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_names: tuple[str, ...] = ()
     parameters: Mapping[str, Json] = {}  # "temperature", "max_tokens", "top_p", "seed", ...
     metadata: Mapping[str, Json] = {}  # provider words kept: user, metadata, service_tier, ...
+    dialect: str | None = None  # whose body it is, where a wire API carries those of several
 
 
 class LlmResponse(msgspec.Struct, frozen=True, kw_only=True):

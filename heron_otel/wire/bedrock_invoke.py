@@ -36,9 +36,6 @@ from heron_otel.wire.usage import count
 _ANTHROPIC = AnthropicMessages()
 _CHAT = OpenAiChat()
 _CONVERSE = BedrockConverse()
-_BODY = "bedrock.body"
-"""Request metadata that tells the fold which maker's body is answered."""
-
 _MERGING = MergeRules(
     joined=frozenset(),
     last=frozenset(),
@@ -160,13 +157,12 @@ class BedrockInvoke:
             asked,
             model=model or asked.model,
             stream=is_stream(path),
-            metadata={**asked.metadata, _BODY: body},
+            dialect=body,
         )
 
     def fold(self, request: LlmRequest) -> InvokeFold:
         """Return a new fold for the response to ``request``."""
-        body = request.metadata.get(_BODY)
-        match body:
+        match request.dialect:
             case "anthropic":
                 return InvokeFold(_ANTHROPIC.fold(request))
             case "converse":
@@ -174,7 +170,7 @@ class BedrockInvoke:
             case "chat":
                 return InvokeFold(_CHAT.fold(request))
             case _:
-                return InvokeFold(_PromptedFold(_PROMPTED.get(str(body))))
+                return InvokeFold(_PromptedFold(_PROMPTED.get(request.dialect or "")))
 
 
 def _prompted_request(members: Members, form: _Prompted | None, memory: Memory) -> LlmRequest:

@@ -44,6 +44,7 @@ _FINISH_REASONS: Mapping[str, str] = {
     "length": "length",
     "content_filter": "content_filter",
     "eos": "stop",
+    "model_length": "length",
     "abort": "error",
     "error": "error",
 }
@@ -160,6 +161,9 @@ class CompletionFold:
         if isinstance(reason, str) and reason:
             choice.stop_reason = reason
         text = value.get("text")
+        if text is None:  # Mistral fills in the middle with the answer of a chat
+            message = value.get("delta", value.get("message"))
+            text = message.get("content") if isinstance(message, dict) else None
         if not isinstance(text, str) or not text:
             return False
         choice.texts.append(text)

@@ -14,7 +14,7 @@ from heron_otel.wire.json_text import close_truncated, decode_members
 from heron_otel.wire.multipart import boundary_of, form_members
 from heron_otel.wire.operations import POSTED, read_operation
 from heron_otel.wire.recognised import Recognised, recognise
-from heron_otel.wire.registry import CONFIRMED_APIS, WIRE_APIS
+from heron_otel.wire.registry import CONFIRMED_APIS, NATIVE_APIS, WIRE_APIS
 
 _CUT = int(
     BodyFlag.TRUNCATED
@@ -24,6 +24,14 @@ _CUT = int(
     | BodyFlag.CODING_BOMB
 )
 _SUFFIXES = tuple((suffix, api) for api in WIRE_APIS for suffix in api.path_suffixes)
+_NATIVE_SUFFIXES = tuple(suffix for api in NATIVE_APIS for suffix in api.path_suffixes)
+# Paths of other APIs that end like those: ``/api/generate`` is of Ollama.
+_NOT_NATIVE = tuple(
+    suffix
+    for api in CONFIRMED_APIS
+    for suffix in api.path_suffixes
+    if suffix.endswith(_NATIVE_SUFFIXES) and suffix not in _NATIVE_SUFFIXES
+)
 _ANTHROPIC = next(api for api in WIRE_APIS if api.name == "anthropic-messages")
 
 
@@ -73,6 +81,9 @@ def detect(request: HttpRequest) -> Detection:
     api = _api_of_path(path)
     is_anthropic = "anthropic-version" in names
     if api is None:
+        native = _detect_native(path, host, request)
+        if native is not None:
+            return native
         known = recognise(path)
         if known is not None and is_anthropic and known.operation == "chat":
             api = _ANTHROPIC
@@ -104,6 +115,19 @@ def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> D
     return Detection(
         Verdict.RECOGNISED, known.api or None, known.operation, None, members, path, host
     )
+
+
+def _detect_native(path: str, host: str, request: HttpRequest) -> Detection | None:
+    """Return the call of an inference server's own API, if path and body are of one."""
+    if not path.endswith(_NATIVE_SUFFIXES) or path.endswith(_NOT_NATIVE):
+        return None
+    members = _members(request)
+    if members is None:
+        return None
+    for api in NATIVE_APIS:
+        if path.endswith(api.path_suffixes) and api.matches(members):
+            return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
+    return None
 
 
 def _detect_read(path: str, host: str, *, is_anthropic: bool) -> Detection:

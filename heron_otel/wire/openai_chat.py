@@ -101,7 +101,8 @@ class OpenAiChat:
     name = "openai-chat"
     operation = "chat"
     provider = "openai"
-    path_suffixes: tuple[str, ...] = ("/chat/completions",)
+    # Mistral's agents take the same body with an ``agent_id`` in place of the model.
+    path_suffixes: tuple[str, ...] = ("/chat/completions", "/agents/completions")
     merging = _MERGING
     finish_reasons = _FINISH_REASONS
 

@@ -30,12 +30,13 @@ MAX_TOOL_CALLS = 1024
 # vLLM makes ids of 32 hexadecimal digits, OpenAI of letters and digits.
 _VLLM_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
 _VLLM_ID_CHARS = len("chatcmpl-") + 32
-_METADATA = ("service_tier", "system_fingerprint", "provider", "timings")
+_METADATA = ("service_tier", "system_fingerprint", "provider", "timings", "time_info")
 _RARE = frozenset({"error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
 _MEMBERS_BESIDE = frozenset(
     {
         "reasoning_content",
         "reasoning",
+        "reasoning_details",
         "refusal",
         "tool_calls",
         "function_call",
@@ -63,6 +64,7 @@ class _ChatChoice(msgspec.Struct):
     reasoning_content: list[str] = []
     reasoning: list[str] = []
     thinking: list[str] = []  # reasoning that comes as content parts
+    details: dict[int, Part] = {}  # reasoning of OpenRouter that ``reasoning`` does not repeat
     refusal: list[str] = []
     audio: dict[str, Json] | None = None
     audio_data: list[str] = []
@@ -245,9 +247,35 @@ def _fold_delta(choice: _ChatChoice, delta: dict[str, Json], at_ns: int) -> bool
     audio = delta.get("audio")
     if isinstance(audio, dict):
         is_content = _fold_audio(choice, audio) or is_content
+    details = delta.get("reasoning_details")
+    if isinstance(details, list):
+        is_content = _fold_details(choice, details) or is_content
     annotations = delta.get("annotations")
     if isinstance(annotations, list):
         choice.annotations.extend(annotations)
+    return is_content
+
+
+def _fold_details(choice: _ChatChoice, details: list[Json]) -> bool:
+    """Fold ``reasoning_details`` (OpenRouter): what is encrypted, and texts without a copy.
+
+    ``reasoning`` repeats the texts; a text counts here when it came alone.
+    """
+    is_content = False
+    for position, detail in enumerate(details):
+        if not isinstance(detail, dict):
+            continue
+        if detail.get("type") == "reasoning.encrypted":
+            index = detail.get("index")
+            key = index if type(index) is int else position
+            data = detail.get("data")
+            if isinstance(data, str) and len(choice.details) < MAX_TOOL_CALLS:
+                choice.details[key] = {"type": "encrypted_reasoning", "content": data}
+        elif not choice.reasoning:
+            text = detail.get("text", detail.get("summary"))
+            if isinstance(text, str) and text:
+                choice.thinking.append(text)
+                is_content = True
     return is_content
 
 
@@ -335,6 +363,7 @@ def _close(choice: _ChatChoice) -> Choice:
                 reasons.append(reason)
                 parts.append({"type": "reasoning", "content": reason})
                 written += size
+    parts.extend(choice.details[key] for key in sorted(choice.details))
     text, size = join_text(choice.content)
     written += size
     if text:

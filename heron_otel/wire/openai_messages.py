@@ -30,6 +30,9 @@ def normalise_item(item: Json) -> tuple[Message, ...]:
         text = item.get(member)
         if isinstance(text, str) and text:
             parts.append({"type": "reasoning", "content": text})
+    details = item.get("reasoning_details")
+    if isinstance(details, list):
+        parts.extend(_detail_parts(details, is_told=bool(parts)))
     parts.extend(content_parts(item.get("content")))
     refusal = item.get("refusal")
     if isinstance(refusal, str) and refusal:
@@ -47,6 +50,23 @@ def normalise_item(item: Json) -> tuple[Message, ...]:
         if found is not None:
             parts.append(found)
     return (make_message(role, parts, name),)
+
+
+def _detail_parts(details: list[Json], *, is_told: bool) -> list[Part]:
+    """Return the parts of ``reasoning_details`` (OpenRouter); texts only if ``is_told`` is not."""
+    texts: list[str] = []
+    encrypted: list[Part] = []
+    for detail in details:
+        if not isinstance(detail, dict):
+            continue
+        data = detail.get("data")
+        text = detail.get("text", detail.get("summary"))
+        if detail.get("type") == "reasoning.encrypted" and isinstance(data, str):
+            encrypted.append({"type": "encrypted_reasoning", "content": data})
+        elif isinstance(text, str):
+            texts.append(text)
+    whole = "" if is_told else "".join(texts)
+    return [{"type": "reasoning", "content": whole}, *encrypted] if whole else encrypted
 
 
 def content_parts(content: Json) -> list[Part]:

@@ -41,7 +41,10 @@ _PARAMETERS: Mapping[str, Parameter] = {
 }
 _FILE_MEMBERS = ("file", "image", "mask")
 _ITEM_MEMBERS = ("documents", "input", "requests", "contents", "texts")
-_RESULT_MEMBERS = ("results", "data", "models", "generatedImages")
+_RESULT_MEMBERS = (
+    *("results", "data", "models", "generatedImages"),
+    *("tokens", "pages", "outputs", "output"),
+)
 _READ_MEMBERS = frozenset({*_PARAMETERS, "model", "stream", *_FILE_MEMBERS, *_ITEM_MEMBERS})
 _NO_MERGING = MergeRules(
     joined=frozenset({"delta"}),
@@ -53,7 +56,10 @@ _NO_MERGING = MergeRules(
 )
 # Members that tell an answer of these APIs from that of another service on such a path.
 _SHAPE = frozenset(
-    {"object", "type", "data", "results", "models", "text", "usage", "input_tokens", "totalTokens"}
+    {
+        *("object", "type", "data", "results", "models", "text", "usage", "input_tokens"),
+        *("totalTokens", "tokens", "content", "prompt", "embedding", "pages", "action"),
+    }
 )
 _DONE_TYPES = frozenset(
     {
@@ -69,13 +75,15 @@ _DONE_TYPES = frozenset(
 class Operation:
     """One operation of a wire API; ``needs`` are sets of members of which one set must be there.
 
-    ``takes_bytes`` says that an answer can be a file instead of JSON.
+    ``items`` are members that hold what is sent; the first that is there counts. ``takes_bytes``
+    says that an answer can be a file instead of JSON.
     """
 
     name: str
     operation: str
     provider: str
     needs: tuple[frozenset[str], ...] = ()
+    items: tuple[str, ...] = _ITEM_MEMBERS
     output_type: str | None = None
     takes_bytes: bool = False
     path_suffixes: tuple[str, ...] = ()
@@ -95,8 +103,8 @@ class Operation:
             _PARAMETERS,
             frozenset(),
         )
-        for name in _ITEM_MEMBERS:
-            raw = given.get(name)
+        for name in self.items:
+            raw = members.get(name)
             if raw is not None:
                 items = decode_items(raw)
                 parameters[INPUT_COUNT] = len(items) if bytes(raw)[:1] == b"[" else 1
@@ -292,6 +300,12 @@ _POSTED = (
         needs=_sets("model input", "model conversation", "model previous_response_id"),
     ),
     Operation(
+        name="openai-responses",
+        operation="compact",
+        provider="openai",
+        needs=_sets("model input", "model previous_response_id"),
+    ),
+    Operation(
         name="gemini",
         operation="count_tokens",
         provider="gcp.gen_ai",
@@ -302,6 +316,58 @@ POSTED: Mapping[tuple[str, str], Operation] = {
     (each.name, each.operation): each for each in _POSTED
 }
 """Operations of POST requests by wire API and operation of ``recognised.py``."""
+
+NATIVE_OPERATIONS = (
+    Operation(
+        name="tokenizer",
+        operation="tokenize",
+        provider="openai",
+        needs=_sets("prompt", "content", "messages", "inputs"),
+        items=("prompt", "content", "messages", "inputs"),
+        path_suffixes=("/tokenize",),
+    ),
+    Operation(
+        name="tokenizer",
+        operation="detokenize",
+        provider="openai",
+        needs=_sets("tokens"),
+        items=("tokens",),
+        path_suffixes=("/detokenize",),
+    ),
+    Operation(
+        name="vllm",
+        operation="score",
+        provider="vllm",
+        needs=_sets("text_1 text_2", "queries documents"),
+        items=("text_2", "documents"),
+        path_suffixes=("/score",),
+    ),
+    Operation(
+        name="llama-cpp",
+        operation="embeddings",
+        provider="llama.cpp",
+        needs=_sets("content"),
+        items=("content",),
+        path_suffixes=("/embedding",),
+    ),
+    Operation(
+        name="bedrock-guardrails",
+        operation="apply_guardrail",
+        provider="aws.bedrock",
+        needs=_sets("source content"),
+        items=("content",),
+        path_suffixes=("/apply",),
+    ),
+    Operation(
+        name="mistral-ocr",
+        operation="ocr",
+        provider="mistral_ai",
+        needs=_sets("model document"),
+        items=("document",),
+        path_suffixes=("/ocr",),
+    ),
+)
+"""Operations whose path other services have too; without their members it means nothing."""
 
 _READS: Mapping[str, Operation] = {
     each.operation: each

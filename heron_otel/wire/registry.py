@@ -12,11 +12,13 @@ from heron_otel.wire.completions import TextCompletions
 from heron_otel.wire.embeddings import Embeddings, GeminiEmbeddings
 from heron_otel.wire.gemini import Gemini
 from heron_otel.wire.gemini_live import GeminiLiveOverWebSocket
+from heron_otel.wire.native_generate import NATIVE
 from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
 from heron_otel.wire.openai_realtime_session import RealtimeOverWebSocket
 from heron_otel.wire.openai_responses import OpenAiResponses
 from heron_otel.wire.openai_responses_socket import ResponsesOverWebSocket
+from heron_otel.wire.operations import NATIVE_OPERATIONS
 from heron_otel.wire.socket_api import SocketApi
 from heron_otel.wire.vertex import AnthropicOnVertex, ChatOnVertex
 
@@ -50,3 +52,8 @@ SOCKET_APIS: tuple[SocketApi, ...] = (
     RealtimeOverWebSocket(),
     GeminiLiveOverWebSocket(),
 )
+
+
+# Paths that say nothing by themselves (``/generate``): only with the members of the API they are
+# calls, and without them they are not even recognised.
+NATIVE_APIS: tuple[WireApi, ...] = (*NATIVE, *NATIVE_OPERATIONS)

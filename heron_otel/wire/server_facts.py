@@ -198,6 +198,7 @@ _TIMING_MILLISECONDS: Mapping[str, str] = {
 _META_SECONDS: Mapping[str, str] = {"queue_time": "queue_s", "e2e_latency": "processing_s"}
 _NESTED: tuple[tuple[str, float, Mapping[str, str]], ...] = (
     ("usage_times", 1.0, _USAGE_SECONDS),
+    ("time_info", 1.0, _USAGE_SECONDS),  # Cerebras
     ("timings", 1e3, _TIMING_MILLISECONDS),
     ("meta_info", 1.0, _META_SECONDS),
 )

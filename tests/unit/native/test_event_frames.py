@@ -93,7 +93,23 @@ def test_headers_of_every_type_are_passed_over() -> None:
 
 
 def test_error_without_a_payload_is_an_event() -> None:
-    assert values(frames(error("InternalError", "oops"))) == [{"InternalError": {}}]
+    assert values(frames(error("InternalError", "oops"))) == [
+        {"InternalError": {"message": "oops"}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", ""),
+        ('say "no" \\ \n\t\x01', 'say "no" \\ \n\t\x01'),
+        ("x" * 2000, "x" * 2000),
+        ("x" * 1999 + "é", "x" * 1999),  # not inside a character
+        ("\x01" * 3000, "\x01" * 2000),
+    ],
+)
+def test_message_of_an_error_is_kept_as_json(text: str, kept: str) -> None:
+    assert values(frames(error("InternalError", text))) == [{"InternalError": {"message": kept}}]
 
 
 def corrupted(data: bytes, at: int) -> bytes:

@@ -96,7 +96,6 @@ def test_bodies_of_other_apis_keep_their_api() -> None:
 @pytest.mark.parametrize(
     ("path", "operation"),
     [
-        ("/v1/responses/compact", "openai-responses/compact"),
         ("/v1/responses/resp_1/cancel", "any/object"),
         ("/v1/responses/resp_1/input_items", "any/object"),
     ],
@@ -105,6 +104,21 @@ def test_operations_beside_a_response_are_no_call(path: str, operation: str) -> 
     wire = WireCalls(SOURCE)
     assert not [*wire.feed(make_exchange(RESPONSES_REQUEST, {}, path=path))]
     assert wire.counters.recognised == {operation: 1}
+
+
+def test_compaction_is_an_operation_of_its_own() -> None:
+    answer = {
+        "id": "resp_c1",
+        "object": "response.compaction",
+        "output": [{"type": "message"}, {"type": "compaction", "encrypted_content": "x"}],
+        "usage": {"input_tokens": 900, "output_tokens": 80, "total_tokens": 980},
+    }
+    found = call_of(make_exchange(RESPONSES_REQUEST, answer, path="/v1/responses/compact"))
+    assert (found.operation, found.wire_api) == ("compact", "openai-responses")
+    assert found.response is not None
+    assert found.response.usage is not None
+    assert (found.response.usage.input_tokens, found.response.usage.output_tokens) == (900, 80)
+    assert found.response.metadata == {"output_count": 2}
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

@@ -64,7 +64,7 @@ def test_unknown_api_is_one_row_with_samples_and_no_content() -> None:
         make_exchange({"q": "x"}, {"usage": {"prompt_tokens": 3, "total_tokens": 4}}, path="/ask"),
         make_exchange({"input": "x"}, {}, path="/v1/predictions"),
         make_exchange({"model": "m", "messages": []}, {}, path="/x"),
-        make_exchange({"model": "m", "prompt": "x"}, {}, path="/tokenize"),
+        make_exchange({"model": "m", "contents": "x"}, {}, path="/v1beta/cachedContents"),
     ],
 )
 def test_requests_answers_and_paths_give_signs(exchange: HttpExchange) -> None:
