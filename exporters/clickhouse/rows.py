@@ -9,16 +9,21 @@ surrogates): traffic never makes an insert fail.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
 
 import heron_otel
+from heron_otel.exporters.clickhouse.cells import (
+    Cell,
+    SpanAttributes,
+    attribute_text,
+    repaired,
+)
 from heron_otel.exporters.clickhouse.config import ContentPlace
 from heron_otel.records.telemetry import (
     Attributes,
-    AttributeValue,
     HttpRow,
     Span,
     StatusCode,
@@ -29,6 +34,7 @@ from heron_otel.store.schema import (
     CALLS,
     EXCHANGES,
     MESSAGES,
+    RATE_LIMITS,
     TOOLS,
     TRACES,
     TURNS,
@@ -38,7 +44,6 @@ from heron_otel.store.schema import (
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import content_attributes
 
-Cell = None | bool | int | float | str | bytes | Sequence["Cell"] | Mapping[str, str]
 Row = tuple[Cell, ...]
 
 _UINT16 = 2**16 - 1
@@ -187,7 +192,7 @@ def _trace_row(span: Span, content: ContentPlace) -> Row:
     attributes = span.attributes
     skipped = frozenset() if content is ContentPlace.ATTRIBUTES else _TOOL_CONTENT
     values = {
-        _text(name): attribute_text(value)
+        repaired(name): attribute_text(value)
         for name, value in attributes.items()
         if name not in skipped
     }
@@ -200,7 +205,7 @@ def _trace_row(span: Span, content: ContentPlace) -> Row:
         span.span_id,
         span.parent_span_id,
         "",
-        _text(span.name),
+        repaired(span.name),
         _KINDS.get(span.kind, "Unspecified"),
         _service(span),
         _map(span.resource),
@@ -209,9 +214,9 @@ def _trace_row(span: Span, content: ContentPlace) -> Row:
         values,
         max(0, _moment(span.end_time_unix_nano) - _moment(span.start_time_unix_nano)),
         _STATUS[span.status_code],
-        _text(span.status_message),
+        repaired(span.status_message),
         [_moment(event.time_unix_nano) for event in span.events],
-        [_text(event.name) for event in span.events],
+        [repaired(event.name) for event in span.events],
         [_map(event.attributes) for event in span.events],
         [link.trace_id for link in span.links],
         [link.span_id for link in span.links],
@@ -221,7 +226,7 @@ def _trace_row(span: Span, content: ContentPlace) -> Row:
 
 
 def _call_row(span: Span, messages: _Messages | None) -> Row:
-    take = _Attributes(span)
+    take = SpanAttributes(span)
     start = span.start_time_unix_nano
     conversation = take.session or span.trace_id
     system = tools = ""
@@ -246,7 +251,7 @@ def _call_row(span: Span, messages: _Messages | None) -> Row:
                     (conversation, message.digest),
                     message.json,
                     kind="message",
-                    role=_text(message.role),
+                    role=repaired(message.role),
                     seen_at_ns=start,
                 )
                 into.append(digest.encode())
@@ -279,7 +284,7 @@ def _call_row(span: Span, messages: _Messages | None) -> Row:
         take.text(semconv.HERON_STOP_REASON),
         _STATUS[span.status_code],
         take.text(semconv.ERROR_TYPE),
-        _text(span.status_message),
+        repaired(span.status_message),
         take.count(semconv.HTTP_RESPONSE_STATUS_CODE, limit=_UINT16),
         take.text(semconv.SERVER_ADDRESS),
         take.count(semconv.SERVER_PORT, limit=_UINT16),
@@ -287,6 +292,7 @@ def _call_row(span: Span, messages: _Messages | None) -> Row:
         take.flag(semconv.HERON_CAPTURE_TRUNCATED),
         take.flag(semconv.HERON_CALL_INCOMPLETE),
         take.flag(semconv.HERON_CALL_LATE),
+        *_call_facts(take),
         system,
         tools,
         inputs,
@@ -295,8 +301,32 @@ def _call_row(span: Span, messages: _Messages | None) -> Row:
     )
 
 
+def _call_facts(take: SpanAttributes) -> Iterator[Cell]:
+    """Yield the cells of ``CALL_FACTS``."""
+    yield take.dollars(semconv.HERON_COST_TOTAL)
+    yield take.dollars(semconv.HERON_COST_REPORTED)
+    yield take.text(semconv.HERON_COST_UNKNOWN)
+    yield take.text(semconv.HERON_COST_BOOK)
+    yield take.text(semconv.HERON_COST_TIER)
+    yield take.count(semconv.HERON_USAGE_CACHE_WRITE_1H)
+    yield take.text(semconv.HERON_REQUEST_ID)
+    yield take.text(semconv.HERON_SERVICE_TIER)
+    for kind in RATE_LIMITS:
+        yield take.whole(f"{semconv.HERON_RATELIMIT}{kind}.limit")
+        yield take.whole(f"{semconv.HERON_RATELIMIT}{kind}.remaining")
+        yield take.seconds(f"{semconv.HERON_RATELIMIT}{kind}.reset")
+    yield take.seconds(semconv.HERON_RETRY_AFTER)
+    yield take.seconds(semconv.HERON_SERVER_QUEUE_TIME)
+    yield take.seconds(semconv.HERON_SERVER_PROCESSING_TIME)
+    yield take.count(semconv.HERON_HOP_COUNT, limit=_UINT16)
+    yield take.seconds(semconv.HERON_HOP_OVERHEAD)
+    yield take.seconds(semconv.HERON_HOP_FIRST_TOKEN_OVERHEAD)
+    yield take.text(semconv.HERON_HOP_BACKEND_MODEL)
+    yield take.flag(semconv.HERON_HOP_MODEL_SUBSTITUTED)
+
+
 def _turn_row(span: Span, messages: _Messages | None, *, provisional: bool) -> Row:
-    take = _Attributes(span)
+    take = SpanAttributes(span)
     prompt = answer = ""
     if messages is not None and span.content is not None:
         prompt = _plain(span.content.input_messages)
@@ -322,6 +352,9 @@ def _turn_row(span: Span, messages: _Messages | None, *, provisional: bool) -> R
         take.texts(semconv.HERON_TURN_MODELS),
         take.texts(semconv.HERON_TURN_SUBAGENTS),
         *(take.count(name) for name in _TURN_TOKENS),
+        take.dollars(semconv.HERON_TURN_COST),
+        take.dollars(semconv.HERON_TURN_AUXILIARY_COST),
+        take.count(semconv.HERON_TURN_UNPRICED_CALLS) or 0,
         take.text(semconv.HERON_STOP_REASON),
         prompt,
         answer,
@@ -330,7 +363,7 @@ def _turn_row(span: Span, messages: _Messages | None, *, provisional: bool) -> R
 
 
 def _tool_row(span: Span, *, with_content: bool) -> Row:
-    take = _Attributes(span)
+    take = SpanAttributes(span)
     return (
         span.span_id,
         span.trace_id,
@@ -358,7 +391,7 @@ def _tool_row(span: Span, *, with_content: bool) -> Row:
     )
 
 
-def _outcome(take: _Attributes) -> str:
+def _outcome(take: SpanAttributes) -> str:
     """Return ``ok``, ``error``, or ``unknown`` when no result was seen."""
     if take.text(semconv.ERROR_TYPE):
         return "error"
@@ -378,20 +411,20 @@ def _exchange_row(row: HttpRow) -> Row:
         row.trace_id,
         row.span_id,
         _moment(row.started_at_ns),
-        _text(row.method),
-        _text(row.target),
+        repaired(row.method),
+        repaired(row.target),
         _bounded(row.status_code, _UINT16),
-        [_text(name) for name in row.request_fields[::2]],
-        [_text(value) for value in row.request_fields[1::2]],
-        [_text(name) for name in row.response_fields[::2]],
-        [_text(value) for value in row.response_fields[1::2]],
+        [repaired(name) for name in row.request_fields[::2]],
+        [repaired(value) for value in row.request_fields[1::2]],
+        [repaired(name) for name in row.response_fields[::2]],
+        [repaired(value) for value in row.response_fields[1::2]],
         _bounded(row.request_bytes, _UINT64) or 0,
         _bounded(row.response_bytes, _UINT64) or 0,
-        _text(row.client_address),
+        repaired(row.client_address),
         _bounded(row.client_port, _UINT16) or 0,
-        _text(row.server_address),
+        repaired(row.server_address),
         _bounded(row.server_port, _UINT16) or 0,
-        _text(row.end),
+        repaired(row.end),
     )
 
 
@@ -413,84 +446,28 @@ def _unrecognised_row(row: UnrecognisedCalls) -> Row:
     return (
         row.key,
         row.source,
-        _text(row.host),
-        _text(row.method),
-        _text(row.path),
+        repaired(row.host),
+        repaired(row.method),
+        repaired(row.path),
         _moment(row.first_at_ns),
         _moment(row.last_at_ns),
         row.count,
         row.errors,
         min(row.request_bytes, _UINT64),
         min(row.response_bytes, _UINT64),
-        [_text(each) for each in row.signs],
-        [_text(each) for each in row.models],
-        _text(json.dumps(samples, ensure_ascii=False, separators=(",", ":"))),
+        [repaired(each) for each in row.signs],
+        [repaired(each) for each in row.models],
+        repaired(json.dumps(samples, ensure_ascii=False, separators=(",", ":"))),
     )
 
 
-class _Attributes:
-    """Typed reads from the attributes of one span."""
-
-    def __init__(self, span: Span) -> None:
-        self._values = span.attributes
-        self.session = self.text(semconv.HERON_SESSION_ID) or self.text(semconv.CONVERSATION_ID)
-
-    def text(self, name: str) -> str:
-        value = self._values.get(name)
-        return "" if value is None else attribute_text(value)
-
-    def texts(self, name: str) -> list[Cell]:
-        value = self._values.get(name)
-        return [attribute_text(item) for item in value] if isinstance(value, tuple) else []
-
-    def flag(self, name: str) -> bool:
-        return self._values.get(name) is True
-
-    def count(self, *names: str, limit: int = _UINT64) -> int | None:
-        """Return the first of ``names`` that is there and fits."""
-        for name in names:
-            value = self._values.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limit:
-                return value
-        return None
-
-    def integer(self, name: str, limits: range) -> int | None:
-        """Return an integer that may be negative, None when it is outside ``limits``."""
-        value = self._values.get(name)
-        return value if isinstance(value, int) and value in limits else None
-
-    def seconds(self, name: str) -> float | None:
-        value = self._values.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        return None
-
-
-def attribute_text(value: AttributeValue) -> str:
-    """Return an attribute as the Collector's exporter writes it into a Map(String, String)."""
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return _text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
 def _map(attributes: Attributes) -> dict[str, str]:
-    return {_text(name): attribute_text(value) for name, value in attributes.items()}
+    return {repaired(name): attribute_text(value) for name, value in attributes.items()}
 
 
 def _service(span: Span) -> str:
     value = span.resource.get(semconv.SERVICE_NAME, "")
     return attribute_text(value)
-
-
-def _text(value: str) -> str:
-    """Return ``value`` with what UTF-8 cannot carry (lone surrogates) replaced."""
-    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def _moment(value_ns: int) -> int:
@@ -512,5 +489,5 @@ def _plain(messages: Sequence[object]) -> str:
         for part in getattr(message, "parts", ()):
             content = part.get("content")
             if part.get("type") == "text" and isinstance(content, str):
-                texts.append(_text(content))
+                texts.append(repaired(content))
     return "\n\n".join(texts)

@@ -17,7 +17,7 @@ from heron_otel.cli.listing import (
     run_list,
 )
 from heron_otel.cli.subparsers import Subparsers
-from heron_otel.cli.terminal import compact, moment, number, plain, seconds, short, word
+from heron_otel.cli.terminal import compact, dollars, moment, number, plain, seconds, short, word
 from heron_otel.errors import StoreError, UsageError
 from heron_otel.log import printable
 from heron_otel.records.wire import Json
@@ -47,10 +47,29 @@ LISTING = Listing(
         ListColumn(title="ROLE", text=lambda row: word(row["role"])),
         ListColumn(title="IN", text=lambda row: compact(row["input_tokens"]), right=True),
         ListColumn(title="OUT", text=lambda row: compact(row["output_tokens"]), right=True),
+        ListColumn(title="COST", text=lambda row: dollars(row["cost_usd"]), right=True),
         ListColumn(
             title="FIRST", text=lambda row: seconds(row["time_to_first_token_s"]), right=True
         ),
         ListColumn(title="TIME", text=lambda row: seconds(row["duration_s"]), right=True),
+        ListColumn(title="RESULT", text=lambda row: word(_result(row))),
+    ),
+)
+
+HOPS = Listing(
+    noun="calls over several hops",
+    fetch=StoreQueries.calls,
+    columns=(
+        ListColumn(title="STARTED (UTC)", text=lambda row: moment(row["started_at"])[5:]),
+        ListColumn(title="CALL", text=lambda row: short(row["call_id"])),
+        ListColumn(title="ASKED", text=lambda row: word(row["request_model"]), flexible=True),
+        ListColumn(title="BACKEND", text=lambda row: word(row["backend_model"]), flexible=True),
+        ListColumn(
+            title="OTHER", text=lambda row: "yes" if row["model_substituted"] else "no", right=True
+        ),
+        ListColumn(title="HOPS", text=lambda row: compact(row["hops_seen"]), right=True),
+        ListColumn(title="TIME", text=lambda row: seconds(row["duration_s"]), right=True),
+        ListColumn(title="ADDED", text=lambda row: seconds(row["hop_overhead_s"]), right=True),
         ListColumn(title="RESULT", text=lambda row: word(_result(row))),
     ),
 )
@@ -81,6 +100,7 @@ examples:
   heron-otel calls --model gpt-5 --errors
   heron-otel calls --format json --limit 1000 | jq .duration_s
   heron-otel calls 2c24910c                one call with all its messages
+  heron-otel calls --hops                  those over gateways: backend, time they added
   heron-otel calls --unrecognised          what looks like LLM calls and has no known API"""
 
 
@@ -103,6 +123,11 @@ def add_parser(commands: Subparsers) -> None:
         help="list LLM-like calls that no wire API takes, by host and path; takes --since, "
         "--until and --limit",
     )
+    parser.add_argument(
+        "--hops",
+        action="store_true",
+        help="only calls that went over several hops, with what the gateways did",
+    )
     parser.set_defaults(run=run)
 
 
@@ -114,7 +139,9 @@ def run(namespace: argparse.Namespace) -> int:
     if namespace.unrecognised:
         _check_unrecognised(namespace, call_id)
         return run_list(namespace, UNRECOGNISED)
-    return run_list(namespace, LISTING) if call_id is None else _show(namespace, call_id)
+    if call_id is not None:
+        return _show(namespace, call_id)
+    return run_list(namespace, HOPS if namespace.hops else LISTING)
 
 
 def _check_unrecognised(namespace: argparse.Namespace, call_id: str | None) -> None:
@@ -164,6 +191,7 @@ def _print_call(call: Record, hops: Sequence[Record]) -> None:
         ("model", _model(call)),
         ("server", f"{call['server_address']}:{call['server_port']} ({call['wire_api']})"),
         ("tokens", f"{number(call['input_tokens'])} in, {number(call['output_tokens'])} out"),
+        ("cost", _cost(call)),
         (
             "time",
             f"{seconds(call['duration_s'])}, first token {seconds(call['time_to_first_token_s'])}",
@@ -183,6 +211,14 @@ def _print_call(call: Record, hops: Sequence[Record]) -> None:
     for name, value in facts:
         if value:
             print(f"{name:8} {plain(str(value))}")
+
+
+def _cost(call: Record) -> str:
+    """Return the cost of a call and where it comes from."""
+    if call["cost_usd"] is None:
+        return f"unknown: {call['cost_unknown']}" if call["cost_unknown"] else ""
+    tier = f", {call['cost_tier']}" if call["cost_tier"] else ""
+    return f"{dollars(call['cost_usd'])} (price of {call['cost_book'] or 'the server'}{tier})"
 
 
 def _print_message(position: str, message: Record) -> None:

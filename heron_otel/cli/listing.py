@@ -172,6 +172,7 @@ def filters_of(namespace: argparse.Namespace, now_ns: int) -> Filters:
         agent=namespace.agent,
         status=getattr(namespace, "status", None),
         errors=namespace.errors,
+        hops=getattr(namespace, "hops", False),
         since_ns=moment_of(namespace.since, "--since", now_ns),
         until_ns=moment_of(namespace.until, "--until", now_ns),
         limit=namespace.limit,

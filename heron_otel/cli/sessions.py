@@ -7,7 +7,7 @@ import argparse
 
 from heron_otel.cli.listing import ListColumn, Listing, add_list_parser, run_list
 from heron_otel.cli.subparsers import Subparsers
-from heron_otel.cli.terminal import compact, moment, number, short, word
+from heron_otel.cli.terminal import compact, moment, number, short, spent, word
 from heron_otel.records.wire import Json
 from heron_otel.store.queries import StoreQueries
 
@@ -29,11 +29,14 @@ LISTING = Listing(
         ListColumn(title="ERRORS", text=lambda row: number(row["error_calls"]), right=True),
         ListColumn(title="IN", text=lambda row: compact(row["input_tokens"]), right=True),
         ListColumn(title="OUT", text=lambda row: compact(row["output_tokens"]), right=True),
+        ListColumn(title="COST", text=spent, right=True),
         ListColumn(title="MODELS", text=lambda row: word(_joined(row["models"])), flexible=True),
     ),
 )
 
 EPILOG = """\
+COST has auxiliary calls too; a plus sign says that calls without a known price are left out.
+
 examples:
   heron-otel sessions --since 1d
   heron-otel turns --session 3f2a       the turns of one session"""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections import defaultdict
@@ -15,7 +16,7 @@ from typing import TextIO
 from rich.text import Text
 from rich.tree import Tree
 
-from heron_otel.cli.terminal import compact, console, cut, plain, seconds, short
+from heron_otel.cli.terminal import compact, console, cut, dollars, plain, seconds, short
 from heron_otel.errors import StoreError
 from heron_otel.records.wire import Json
 from heron_otel.store.client import connect
@@ -25,8 +26,8 @@ from heron_otel.store.queries import Filters, Record, StoreQueries
 
 _TURNS = 20  # newest turns shown
 _STEPS = 12  # calls and tool runs shown of one parent
-_PROMPT_CHARS = 60
-_SESSION_CHARS = 23  # `--session` takes any beginning
+_PROMPT_CHARS = 50
+_SESSION_CHARS = 13  # `--session` takes any beginning
 _MODEL_CHARS = 32
 
 
@@ -144,9 +145,19 @@ def _session_line(session: str, turns: Sequence[Record]) -> Text:
         _counted(_sum(turns, "calls"), "call"),
         _counted(_sum(turns, "tool_calls"), "tool run"),
         f"{compact(_sum(turns, 'input_tokens'))} in {compact(_sum(turns, 'output_tokens'))} out",
+        *_spent(turns),
     ]
     name = f"session {cut(session, _SESSION_CHARS)}" if session else "no session"
     return Text(f"{name}  ", "bold").append("  ".join(facts), "not bold")
+
+
+def _spent(turns: Sequence[Record]) -> list[str]:
+    """Return what turns cost, as far as it is known; empty when nothing is."""
+    costs = [turn[name] for turn in turns for name in ("cost_usd", "auxiliary_cost_usd")]
+    known = [cost for cost in costs if isinstance(cost, int | float)]
+    if not known:
+        return []
+    return [dollars(math.fsum(known), _sum(turns, "unpriced_calls"))]
 
 
 def _turn_line(position: int, turn: Record) -> Text:
@@ -154,6 +165,8 @@ def _turn_line(position: int, turn: Record) -> Text:
     line = Text(f"turn {position} ", "bold")
     line.append(status, _colour(status))
     line.append(f"  {seconds(turn['duration_s'])}")
+    for cost in _spent([turn]):
+        line.append(f"  {cost}")
     if turn["error_type"]:
         line.append(f"  {plain(str(turn['error_type']))}", "red")
     if turn["prompt"]:
@@ -168,6 +181,8 @@ def _call_line(call: Record) -> Text:
         line.append(" (auxiliary)", "dim")
     if call["input_tokens"] is not None or call["output_tokens"] is not None:
         line.append(f"  {compact(call['input_tokens'])} in {compact(call['output_tokens'])} out")
+    if call["cost_usd"] is not None:
+        line.append(f"  {dollars(call['cost_usd'])}")
     if call["time_to_first_token_s"] is not None:
         line.append(f"  first {seconds(call['time_to_first_token_s'])}")
     line.append(f"  {seconds(call['duration_s'])}")

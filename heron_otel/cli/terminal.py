@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
 from rich.console import Console
@@ -71,6 +73,26 @@ def compact(value: Json) -> str:
         if size < 999.5:
             return f"{size:.0f}{unit}" if size >= 99.95 else f"{size:.1f}{unit}"
     return f"{size:.0f}T"
+
+
+def dollars(value: Json, unpriced: Json = 0) -> str:
+    """Return an amount such as ``$0.0563`` or ``$12.30``, ``-`` when it is unknown.
+
+    A plus sign says that it lacks the cost of some calls.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "-"
+    more = "+" if unpriced else ""
+    if value >= 1:
+        return f"${value:,.2f}{more}"
+    return f"${value:.4f}{more}" if value >= 0.0001 or not value else f"${value:.1e}{more}"
+
+
+def spent(row: Mapping[str, Json]) -> str:
+    """Return what a turn or session costs, auxiliary calls included, as far as it is known."""
+    parts = [row["cost_usd"], row["auxiliary_cost_usd"]]
+    known = [part for part in parts if isinstance(part, int | float)]
+    return dollars(math.fsum(known) if known else None, row["unpriced_calls"])
 
 
 def seconds(value: Json) -> str:

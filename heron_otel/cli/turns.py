@@ -7,7 +7,7 @@ import argparse
 
 from heron_otel.cli.listing import ListColumn, Listing, add_list_parser, run_list
 from heron_otel.cli.subparsers import Subparsers
-from heron_otel.cli.terminal import compact, moment, number, seconds, short, word
+from heron_otel.cli.terminal import compact, moment, number, seconds, short, spent, word
 from heron_otel.records.turns import TurnStatus
 from heron_otel.store.queries import StoreQueries
 
@@ -23,12 +23,15 @@ LISTING = Listing(
         ListColumn(title="TOOLS", text=lambda row: number(row["tool_calls"]), right=True),
         ListColumn(title="IN", text=lambda row: compact(row["input_tokens"]), right=True),
         ListColumn(title="OUT", text=lambda row: compact(row["output_tokens"]), right=True),
+        ListColumn(title="COST", text=spent, right=True),
         ListColumn(title="TIME", text=lambda row: seconds(row["duration_s"]), right=True),
         ListColumn(title="PROMPT", text=lambda row: word(row["prompt"]), flexible=True),
     ),
 )
 
 EPILOG = """\
+COST has auxiliary calls too; a plus sign says that calls without a known price are left out.
+
 examples:
   heron-otel turns --errors --since 2h
   heron-otel turns --session 3f2a --format json

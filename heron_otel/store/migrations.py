@@ -22,7 +22,17 @@ from heron_otel.store.ddl import (
     create_view,
     ttl_mark,
 )
-from heron_otel.store.schema import TABLES, TOOL_OUTCOME, TOOLS, UNRECOGNISED, VIEWS
+from heron_otel.store.schema import (
+    CALL_FACTS,
+    CALLS,
+    TABLES,
+    TOOL_OUTCOME,
+    TOOLS,
+    TURN_COSTS,
+    TURNS,
+    UNRECOGNISED,
+    VIEWS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +60,14 @@ MIGRATIONS = (
         number=3,
         name="LLM-like calls without a known API",
         statements=lambda options: create_table(UNRECOGNISED, options),
+    ),
+    Migration(
+        number=4,
+        name="costs, rate limits, hops and what servers say of calls",
+        statements=lambda options: (
+            *add_columns(CALLS, CALL_FACTS, options),
+            *add_columns(TURNS, TURN_COSTS, options),
+        ),
     ),
 )
 NEWEST = MIGRATIONS[-1].number

@@ -16,6 +16,16 @@ from clickhouse_connect.driver.client import Client
 from heron_otel.errors import StoreError
 from heron_otel.records.wire import Json
 from heron_otel.store.client import CLIENT_ERRORS, first_line
+from heron_otel.store.fields import (
+    CALL_FIELDS,
+    SESSION_FIELDS,
+    TOOL_FIELDS,
+    TURN_FIELDS,
+    UNRECOGNISED_FIELDS,
+    selected,
+    time_text,
+    word_or_null,
+)
 
 Record = dict[str, Json]
 
@@ -36,152 +46,10 @@ class Filters:
     tool: str | None = None
     status: str | None = None
     errors: bool = False
+    hops: bool = False
     since_ns: int | None = None
     until_ns: int | None = None
     limit: int = 100
-
-
-def _time(column: str) -> str:
-    return f"concat(replaceOne(toString({column}, 'UTC'), ' ', 'T'), 'Z')"
-
-
-def _duration(end: str = "EndedAt") -> str:
-    return f"toFloat64(toUnixTimestamp64Nano({end}) - toUnixTimestamp64Nano(StartedAt)) / 1e9"
-
-
-def _word(column: str) -> str:
-    return f"nullIf({column}, '')"
-
-
-_TOKENS = (
-    ("input_tokens", "InputTokens"),
-    ("output_tokens", "OutputTokens"),
-    ("cache_read_tokens", "CacheReadTokens"),
-    ("cache_write_tokens", "CacheWriteTokens"),
-    ("reasoning_tokens", "ReasoningTokens"),
-)
-
-_CALL_FIELDS: tuple[tuple[str, str], ...] = (
-    ("call_id", "CallId"),
-    ("trace_id", "TraceId"),
-    ("parent_span_id", _word("ParentSpanId")),
-    ("session_id", _word("SessionId")),
-    ("started_at", _time("StartedAt")),
-    ("duration_s", _duration()),
-    ("service", "ServiceName"),
-    ("source", "Source"),
-    ("agent", _word("AgentName")),
-    ("role", _word("Role")),
-    ("wire_api", "WireApi"),
-    ("operation", "Operation"),
-    ("provider", "Provider"),
-    ("request_model", _word("RequestModel")),
-    ("response_model", _word("ResponseModel")),
-    ("response_id", _word("ResponseId")),
-    ("stream", "Stream"),
-    ("time_to_first_byte_s", "TimeToFirstByte"),
-    ("time_to_first_token_s", "TimeToFirstToken"),
-    *_TOKENS,
-    ("usage_estimated", "UsageEstimated"),
-    ("finish_reasons", "FinishReasons"),
-    ("stop_reason", _word("StopReason")),
-    ("status", "lower(StatusCode)"),
-    ("error_type", _word("ErrorType")),
-    ("error_message", _word("ErrorMessage")),
-    ("http_status", "HttpStatus"),
-    ("server_address", "ServerAddress"),
-    ("server_port", "ServerPort"),
-    ("lost_bytes", "LostBytes"),
-    ("truncated", "Truncated"),
-    ("incomplete", "Incomplete"),
-    ("input_messages", "length(InputMessages)"),
-    ("output_messages", "length(OutputMessages)"),
-)
-
-_TURN_FIELDS: tuple[tuple[str, str], ...] = (
-    ("turn_id", "TurnId"),
-    ("span_id", "SpanId"),
-    ("session_id", _word("SessionId")),
-    ("conversation_id", _word("ConversationId")),
-    ("previous_turn_id", _word("PreviousTurnId")),
-    ("index", "TurnIndex"),
-    ("started_at", _time("StartedAt")),
-    ("duration_s", _duration()),
-    ("service", "ServiceName"),
-    ("source", "Source"),
-    ("agent", _word("AgentName")),
-    ("agent_version", _word("AgentVersion")),
-    ("status", "Status"),
-    ("error_type", _word("ErrorType")),
-    ("calls", "Calls"),
-    ("auxiliary_calls", "AuxiliaryCalls"),
-    ("error_calls", "ErrorCalls"),
-    ("tool_calls", "ToolCalls"),
-    ("loop_repeats", "LoopRepeats"),
-    ("models", "Models"),
-    ("subagents", "Subagents"),
-    *_TOKENS,
-    ("stop_reason", _word("StopReason")),
-    ("prompt", _word("Prompt")),
-    ("answer", _word("Answer")),
-)
-
-_TOOL_FIELDS: tuple[tuple[str, str], ...] = (
-    ("tool_run_id", "ToolRunId"),
-    ("trace_id", "TraceId"),
-    ("parent_span_id", _word("ParentSpanId")),
-    ("session_id", _word("SessionId")),
-    ("started_at", _time("StartedAt")),
-    ("duration_s", _duration()),
-    ("service", "ServiceName"),
-    ("source", "Source"),
-    ("agent", _word("AgentName")),
-    ("tool", "ToolName"),
-    ("type", "ToolType"),
-    ("tool_call_id", _word("ToolCallId")),
-    ("outcome", "Outcome"),
-    ("error_type", _word("ErrorType")),
-    ("arguments_bytes", "ArgumentsBytes"),
-    ("result_bytes", "ResultBytes"),
-    ("exit_code", "ExitCode"),
-    ("reported_s", "ReportedDuration"),
-    ("retry", "Retry"),
-    ("retry_of", _word("RetryOf")),
-    ("arguments", _word("Arguments")),
-    ("result", _word("Result")),
-)
-
-_SESSION_FIELDS: tuple[tuple[str, str], ...] = (
-    ("session_id", "SessionId"),
-    ("started_at", _time("min(StartedAt)")),
-    ("ended_at", _time("max(EndedAt)")),
-    ("agents", "arraySort(groupUniqArray(AgentName))"),
-    ("services", "arraySort(groupUniqArray(ServiceName))"),
-    ("models", "arraySort(arrayDistinct(arrayFlatten(groupArray(Models))))"),
-    ("turns", "count()"),
-    ("error_turns", "countIf(Status = 'error')"),
-    ("open_turns", "countIf(Status = 'in_progress')"),
-    ("calls", "sum(Calls)"),
-    ("error_calls", "sum(ErrorCalls)"),
-    ("tool_calls", "sum(ToolCalls)"),
-    *((name, f"sum({column})") for name, column in _TOKENS),
-)
-
-_UNRECOGNISED_FIELDS: tuple[tuple[str, str], ...] = (
-    ("host", "Host"),
-    ("method", "Method"),
-    ("path", "Path"),
-    ("sources", "arraySort(groupUniqArray(Source))"),
-    ("first_at", _time("min(FirstAt)")),
-    ("last_at", _time("max(LastAt)")),
-    ("count", "sum(heron_unrecognised.Count)"),
-    ("errors", "sum(heron_unrecognised.Errors)"),
-    ("request_bytes", "sum(heron_unrecognised.RequestBytes)"),
-    ("response_bytes", "sum(heron_unrecognised.ResponseBytes)"),
-    ("signs", "arraySort(arrayDistinct(arrayFlatten(groupArray(Signs))))"),
-    ("models", "arraySort(arrayDistinct(arrayFlatten(groupArray(Models))))"),
-    ("samples", "argMax(Samples, FirstAt)"),
-)
 
 
 class StoreQueries:
@@ -198,7 +66,9 @@ class StoreQueries:
         where.equals("AgentName", filters.agent)
         if filters.errors:
             where.add("(ErrorType != '' OR StatusCode = 'Error')")
-        return self._newest(_CALL_FIELDS, "heron_calls", where, filters, "CallId")
+        if filters.hops:
+            where.add("HopCount > 1")
+        return self._newest(CALL_FIELDS, "heron_calls", where, filters, "CallId")
 
     def turns(self, filters: Filters) -> list[Record]:
         """Return turns, open ones included, newest last."""
@@ -209,7 +79,7 @@ class StoreQueries:
             where.add("has(Models, {model:String})", model=filters.model)
         if filters.errors:
             where.add("(Status = 'error' OR ErrorCalls > 0)")
-        return self._newest(_TURN_FIELDS, "heron_turns", where, filters, "TurnId")
+        return self._newest(TURN_FIELDS, "heron_turns", where, filters, "TurnId")
 
     def tools(self, filters: Filters) -> list[Record]:
         """Return tool runs, newest last."""
@@ -219,7 +89,7 @@ class StoreQueries:
         where.equals("ToolName", filters.tool)
         if filters.errors:
             where.add("Outcome = 'error'")
-        return self._newest(_TOOL_FIELDS, "heron_tools", where, filters, "ToolRunId")
+        return self._newest(TOOL_FIELDS, "heron_tools", where, filters, "ToolRunId")
 
     def sessions(self, filters: Filters) -> list[Record]:
         """Return sessions that have turns, newest last."""
@@ -230,7 +100,7 @@ class StoreQueries:
             where.add("has(Models, {model:String})", model=filters.model)
         having = "HAVING error_turns > 0 OR error_calls > 0" if filters.errors else ""
         sql = (
-            f"SELECT {_fields(_SESSION_FIELDS)} FROM heron_turns FINAL {where.sql} "
+            f"SELECT {selected(SESSION_FIELDS)} FROM heron_turns FINAL {where.sql} "
             f"GROUP BY SessionId {having} ORDER BY max(heron_turns.StartedAt) DESC, SessionId "
             "LIMIT {limit:UInt32}"
         )
@@ -241,19 +111,19 @@ class StoreQueries:
         """Return the calls of some turns, newest last."""
         where = _Where(filters, trace="TraceId", moment="StartedAt")
         where.add("TraceId IN {traces:Array(String)}", traces=list(trace_ids))
-        return self._newest(_CALL_FIELDS, "heron_calls", where, filters, "CallId")
+        return self._newest(CALL_FIELDS, "heron_calls", where, filters, "CallId")
 
     def tools_of(self, trace_ids: Sequence[str], filters: Filters) -> list[Record]:
         """Return the tool runs of some turns, newest last."""
         where = _Where(filters, trace="TraceId", moment="StartedAt")
         where.add("TraceId IN {traces:Array(String)}", traces=list(trace_ids))
-        return self._newest(_TOOL_FIELDS, "heron_tools", where, filters, "ToolRunId")
+        return self._newest(TOOL_FIELDS, "heron_tools", where, filters, "ToolRunId")
 
     def calls_outside_turns(self, filters: Filters) -> list[Record]:
         """Return calls that belong to no turn, newest last."""
         where = _Where(filters, trace="TraceId", moment="StartedAt")
         where.add("TraceId NOT IN (SELECT TurnId FROM heron_turns)")
-        return self._newest(_CALL_FIELDS, "heron_calls", where, filters, "CallId")
+        return self._newest(CALL_FIELDS, "heron_calls", where, filters, "CallId")
 
     def unrecognised(self, filters: Filters) -> list[Record]:
         """Return hosts and paths of LLM-like calls without a known API, the last seen last.
@@ -267,7 +137,7 @@ class StoreQueries:
             conditions[name].format(f"fromUnixTimestamp64Nano({{{name}:Int64}})") for name in values
         )
         sql = (
-            f"SELECT {_fields(_UNRECOGNISED_FIELDS)} FROM heron_unrecognised FINAL "
+            f"SELECT {selected(UNRECOGNISED_FIELDS)} FROM heron_unrecognised FINAL "
             f"{f'WHERE {where}' if where else ''} GROUP BY Host, Method, Path "
             "ORDER BY max(heron_unrecognised.LastAt) DESC, host, method, path LIMIT {limit:UInt32}"
         )
@@ -281,7 +151,7 @@ class StoreQueries:
         sql = (
             "SELECT TraceId AS trace_id, SpanId AS span_id, ParentSpanId AS parent_span_id, "
             "SpanAttributes['gen_ai.agent.name'] AS name, "
-            f"{_time('Timestamp')} AS started_at, toFloat64(Duration) / 1e9 AS duration_s "
+            f"{time_text('Timestamp')} AS started_at, toFloat64(Duration) / 1e9 AS duration_s "
             "FROM otel_traces FINAL WHERE TraceId IN {traces:Array(String)} "
             "AND mapContains(SpanAttributes, 'heron.subagent.calls') ORDER BY Timestamp, SpanId"
         )
@@ -292,14 +162,14 @@ class StoreQueries:
         attribute = "SpanAttributes['{}']".format
         sql = (
             "SELECT TraceId AS trace_id, SpanId AS span_id, ParentSpanId AS parent_span_id, "
-            f"{_word(attribute('heron.hop.request_model'))} AS request_model, "
-            f"{_word(attribute('heron.hop.response_model'))} AS response_model, "
+            f"{word_or_null(attribute('heron.hop.request_model'))} AS request_model, "
+            f"{word_or_null(attribute('heron.hop.response_model'))} AS response_model, "
             f"{attribute('heron.wire_api')} AS wire_api, "
             f"{attribute('server.address')} AS server_address, "
             f"toUInt16OrNull({attribute('server.port')}) AS server_port, "
             f"toUInt16OrNull({attribute('http.response.status_code')}) AS http_status, "
-            f"{_word(attribute('error.type'))} AS error_type, "
-            f"{_time('Timestamp')} AS started_at, toFloat64(Duration) / 1e9 AS duration_s "
+            f"{word_or_null(attribute('error.type'))} AS error_type, "
+            f"{time_text('Timestamp')} AS started_at, toFloat64(Duration) / 1e9 AS duration_s "
             "FROM otel_traces FINAL WHERE TraceId IN {traces:Array(String)} "
             "AND startsWith(SpanName, 'hop') AND mapContains(SpanAttributes, 'heron.hop.index') "
             "ORDER BY Timestamp, SpanId"
@@ -313,7 +183,7 @@ class StoreQueries:
         tools, input, output) and ``body``: the JSON text as captured, parsed when it is JSON.
         """
         sql = (
-            f"SELECT {_fields(_CALL_FIELDS)}, if(SessionId = '', TraceId, SessionId) AS c, "
+            f"SELECT {selected(CALL_FIELDS)}, if(SessionId = '', TraceId, SessionId) AS c, "
             "SystemInstructions AS s, ToolDefinitions AS t, "
             "InputMessages AS i, OutputMessages AS o "
             "FROM heron_calls FINAL WHERE startsWith(CallId, {id:String}) "
@@ -371,7 +241,7 @@ class StoreQueries:
     def call_rows(self, condition: str, values: Mapping[str, object]) -> list[Record]:
         """Return the calls that match a condition in SQL, oldest first."""
         sql = (
-            f"SELECT {_fields(_CALL_FIELDS)} FROM heron_calls FINAL WHERE {condition} "
+            f"SELECT {selected(CALL_FIELDS)} FROM heron_calls FINAL WHERE {condition} "
             "ORDER BY heron_calls.StartedAt, CallId"
         )
         return self.rows(sql, values)
@@ -385,7 +255,7 @@ class StoreQueries:
         identity: str,
     ) -> list[Record]:
         sql = (
-            f"SELECT {_fields(fields)} FROM {table} FINAL {where.sql} "
+            f"SELECT {selected(fields)} FROM {table} FINAL {where.sql} "
             f"ORDER BY {table}.StartedAt DESC, {identity} DESC LIMIT {{limit:UInt32}}"
         )
         return self.rows(sql, {**where.parameters, "limit": filters.limit})[::-1]
@@ -445,10 +315,6 @@ class _Where:
     @property
     def sql(self) -> str:
         return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
-
-
-def _fields(fields: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{expression} AS {name}" for name, expression in fields)
 
 
 def _record(line: str) -> Record:

@@ -17,6 +17,7 @@ _WORD = "LowCardinality(String)"
 _MOMENT = "DateTime64(9)"
 _COUNT = "Nullable(UInt64)"
 _SECONDS = "Nullable(Float64)"
+_DOLLARS = "Nullable(Decimal(18, 12))"  # to a pico-dollar, up to a million dollars
 _DIGESTS = "Array(FixedString(32))"  # BLAKE2b-128 in hex
 
 
@@ -93,6 +94,41 @@ TOOL_OUTCOME = (
     Column("RetryOf", "String"),
 )
 
+RATE_LIMITS = ("requests", "tokens")
+"""Rate limits with columns of their own; spans have all that a server reports."""
+
+# Since migration 4.
+CALL_FACTS = (
+    Column("Cost", _DOLLARS),
+    Column("CostReported", _DOLLARS),
+    *_words("CostUnknown", "CostBook", "CostTier"),
+    Column("CacheWrite1hTokens", _COUNT, "T64, ZSTD(1)"),
+    *_texts("RequestId"),
+    *_words("ServiceTier"),
+    *(
+        column
+        for kind in RATE_LIMITS
+        for column in (
+            Column(f"{kind.capitalize()}Limit", _COUNT, "T64, ZSTD(1)"),
+            Column(f"{kind.capitalize()}Remaining", _COUNT, "T64, ZSTD(1)"),
+            Column(f"{kind.capitalize()}Reset", _SECONDS),
+        )
+    ),
+    Column("RetryAfter", _SECONDS),
+    Column("QueueTime", _SECONDS),
+    Column("ProcessingTime", _SECONDS),
+    Column("HopCount", "Nullable(UInt16)"),
+    Column("HopOverhead", _SECONDS),
+    Column("HopFirstTokenOverhead", _SECONDS),
+    *_words("BackendModel"),
+    Column("ModelSubstituted", "Bool"),
+)
+TURN_COSTS = (
+    Column("Cost", _DOLLARS),
+    Column("AuxiliaryCost", _DOLLARS),
+    Column("UnpricedCalls", "UInt64", "T64, ZSTD(1)"),
+)
+
 TRACES = Table(
     name="otel_traces",
     columns=(
@@ -156,6 +192,7 @@ CALLS = Table(
         Column("Truncated", "Bool"),
         Column("Incomplete", "Bool"),
         Column("Late", "Bool"),
+        *CALL_FACTS,
         Column("SystemInstructions", "String"),
         Column("ToolDefinitions", "String"),
         Column("InputMessages", _DIGESTS, "ZSTD(3)"),
@@ -188,6 +225,7 @@ TURNS = Table(
         Column("Models", f"Array({_WORD})"),
         Column("Subagents", "Array(String)"),
         *_counts(*_TOKENS),
+        *TURN_COSTS,
         *_words("StopReason"),
         Column("Prompt", "String", "ZSTD(3)"),
         Column("Answer", "String", "ZSTD(3)"),

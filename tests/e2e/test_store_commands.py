@@ -277,12 +277,12 @@ def test_summary_is_a_tree_that_fits_100_columns(
     assert max(len(line) for line in lines if "--data-dir" not in line) <= WIDTH
     assert "\x1b" not in text
     for part in (
-        "session session-1  claude-cli  1 turn  2 calls  1 tool run  200 in 20 out",
-        "turn 1 complete  6.0 s  list the files",
-        "call claude-sonnet-4-20260101  100 in 10 out  first 250 ms  2.0 s  tool_call",
+        "session session-1  claude-cli  1 turn  2 calls  1 tool run  200 in 20 out  $0.0070+",
+        "turn 1 complete  6.0 s  $0.0070+  list the files",
+        "call claude-sonnet-4-20260101  100 in 10 out  $0.0033  first 250 ms  2.0 s  tool_call",
         "tool Bash  at most 1.0 s  ok",
         "tool Read  at most 1.0 s  tool_error",
-        "call claude-opus  100 in 10 out  first 250 ms  2.0 s  error overloaded_error (529)",
+        "call claude-opus  100 in 10 out  $0.0033  first 250 ms  2.0 s  error overloaded_error",
         "in_progress",
         "calls outside any turn",
         "In the store: 2 sessions, 2 turns, 4 calls, 2 tool runs, 7 spans.",

@@ -352,8 +352,32 @@ def test_hops_are_shown_below_their_call_and_counted_nowhere(
         (529, "overloaded_error"),
         (200, None),
     ]
+    (found,) = queries.calls(Filters(hops=True))
+    assert (found["hops_seen"], found["backend_model"]) == (3, "openai/gpt-4o")
+    assert found["hop_overhead_s"] == call["hop_overhead_s"]
+    assert queries.calls(Filters(hops=True, model="claude-sonnet-4")) == []
     screen = Console(width=120, record=True, file=io.StringIO())
     screen.print(summary_tree(collect_summary(queries, None, None)))
     lines = [line.strip("│├└─ ") for line in screen.export_text().splitlines()]
     assert [line.split()[0] for line in lines[-3:]] == ["call", "hop", "hop"]
     assert "10.0.0.9:8080" in lines[-1]
+
+
+def test_costs_are_summed_exactly_and_limits_are_columns(
+    exporter: ClickHouseExporter, client: Client
+) -> None:
+    limits = {f"{semconv.HERON_RATELIMIT}tokens.remaining": 512.0}
+    spans = [
+        call_span(str(place), extra={semconv.HERON_COST_TOTAL: cost, **limits})
+        for place, cost in enumerate((0.1, 0.2, 1e-12))
+    ]
+    exporter.export(TelemetryBatch(spans=(*spans, turn_span())))
+    total = "SELECT toString(sum(Cost)), sum(TokensRemaining) FROM heron_calls FINAL"
+    assert client.query(total).result_rows == [("0.300000000001", 3 * 512)]
+    queries = StoreQueries(client)
+    assert [call["cost_usd"] for call in queries.calls(ALL)] == [0.1, 0.2, 1e-12]
+    (turn,) = queries.turns(ALL)
+    (session,) = queries.sessions(ALL)
+    for row in (turn, session):
+        assert (row["cost_usd"], row["auxiliary_cost_usd"]) == (0.0066, 0.0004)
+        assert row["unpriced_calls"] == 1

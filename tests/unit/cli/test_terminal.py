@@ -14,11 +14,13 @@ from heron_otel.cli.terminal import (
     compact,
     console,
     cut,
+    dollars,
     moment,
     number,
     plain,
     seconds,
     short,
+    spent,
 )
 from heron_otel.log import printable
 from heron_otel.records.wire import Json
@@ -121,3 +123,27 @@ def test_reader_of_the_console_that_went_away_is_a_broken_pipe() -> None:
 
     with pytest.raises(BrokenPipeError):
         console(Closed()).print("text")
+
+
+@pytest.mark.parametrize(
+    ("value", "unpriced", "text"),
+    [
+        (None, 0, "-"),
+        (True, 0, "-"),
+        (0, 0, "$0.0000"),
+        (0.0563, 0, "$0.0563"),
+        (0.0563, 2, "$0.0563+"),
+        (0.0000034, 0, "$3.4e-06"),
+        (12.3, 0, "$12.30"),
+        (12345.678, 1, "$12,345.68+"),
+    ],
+)
+def test_dollars(value: Json, unpriced: int, text: str) -> None:
+    assert dollars(value, unpriced) == text
+
+
+def test_what_a_turn_spent_has_auxiliary_calls_and_a_mark_for_what_it_lacks() -> None:
+    row: dict[str, Json] = {"cost_usd": 0.1, "auxiliary_cost_usd": None, "unpriced_calls": 0}
+    assert spent(row) == "$0.1000"
+    assert spent({**row, "auxiliary_cost_usd": 0.02, "unpriced_calls": 1}) == "$0.1200+"
+    assert spent({**row, "cost_usd": None}) == "-"

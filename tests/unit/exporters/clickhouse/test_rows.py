@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 from clickhouse_connect.datatypes.registry import get_from_name
@@ -19,6 +21,7 @@ from heron_otel.exporters.clickhouse.rows import (
 )
 from heron_otel.records.telemetry import AttributeValue, SpanEvent, StatusCode, TelemetryBatch
 from heron_otel.store.schema import (
+    CALL_FACTS,
     CALLS,
     EXCHANGES,
     MESSAGES,
@@ -82,6 +85,68 @@ def test_values_that_were_not_observed_are_null() -> None:
     row = call()
     for column in ("CacheReadTokens", "CacheWriteTokens", "ReasoningTokens", "TimePerOutputToken"):
         assert row[column] is None, column
+
+
+def test_cost_is_the_exact_decimal_behind_the_double() -> None:
+    row = call(**{"heron__cost__total": 0.1 + 0.2, "heron__cost__reported": 7e-12})
+    assert row["Cost"] == Decimal("0.3")
+    assert row["CostReported"] == Decimal("0.000000000007")
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e6, float("nan"), float("inf"), "much", True, 1])
+def test_cost_that_the_column_cannot_hold_is_null(value: AttributeValue) -> None:
+    assert call(heron__cost__total=value)["Cost"] is None
+
+
+def test_call_row_holds_what_the_server_and_the_hops_say() -> None:
+    row = call(
+        heron__cost__unknown="no_price",
+        heron__cost__book="2026-11-28",
+        heron__cost__tier="batch",
+        heron__usage__cache_write_1h__input_tokens=5,
+        heron__response__request_id="req_1",
+        heron__response__service_tier="priority",
+        heron__response__retry_after=2.5,
+        heron__server__queue_time=0.25,
+        heron__server__processing_time=1.5,
+        heron__hop__count=3,
+        heron__hop__overhead=0.052,
+        heron__hop__first_token_overhead=0.02,
+        heron__hop__backend_model="gpt-4o-mini",
+        heron__hop__model_substituted=True,
+        **{
+            "heron__ratelimit__requests__limit": 50.0,
+            "heron__ratelimit__requests__remaining": 49.0,
+            "heron__ratelimit__requests__reset": 1.5,
+            "heron__ratelimit__tokens__limit": 30000.0,
+            "heron__ratelimit__tokens__remaining": float("nan"),
+            "heron__ratelimit__tokens__reset": 60.0,
+        },
+    )
+    expected = {
+        "CostUnknown": "no_price",
+        "CostBook": "2026-11-28",
+        "CostTier": "batch",
+        "CacheWrite1hTokens": 5,
+        "RequestId": "req_1",
+        "ServiceTier": "priority",
+        "RequestsLimit": 50,
+        "RequestsRemaining": 49,
+        "RequestsReset": 1.5,
+        "TokensLimit": 30000,
+        "TokensRemaining": None,
+        "TokensReset": 60.0,
+        "RetryAfter": 2.5,
+        "QueueTime": 0.25,
+        "ProcessingTime": 1.5,
+        "HopCount": 3,
+        "HopOverhead": 0.052,
+        "HopFirstTokenOverhead": 0.02,
+        "BackendModel": "gpt-4o-mini",
+        "ModelSubstituted": True,
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert {column.name for column in CALL_FACTS} == {*expected, "Cost", "CostReported"}
 
 
 @pytest.mark.parametrize(
