@@ -323,6 +323,11 @@ def _call_facts(take: SpanAttributes) -> Iterator[Cell]:
     yield take.seconds(semconv.HERON_HOP_FIRST_TOKEN_OVERHEAD)
     yield take.text(semconv.HERON_HOP_BACKEND_MODEL)
     yield take.flag(semconv.HERON_HOP_MODEL_SUBSTITUTED)
+    yield take.text(semconv.HERON_CACHE_MISS)
+    yield take.text(semconv.HERON_CACHE_CHANGED_PART)
+    yield take.count(semconv.HERON_CACHE_CHANGED_INDEX, limit=_UINT32)
+    yield take.count(semconv.HERON_CACHE_MISSED_TOKENS)
+    yield take.dollars(semconv.HERON_CACHE_MISSED_COST)
 
 
 def _turn_row(span: Span, messages: _Messages | None, *, provisional: bool) -> Row:
@@ -355,6 +360,8 @@ def _turn_row(span: Span, messages: _Messages | None, *, provisional: bool) -> R
         take.dollars(semconv.HERON_TURN_COST),
         take.dollars(semconv.HERON_TURN_AUXILIARY_COST),
         take.count(semconv.HERON_TURN_UNPRICED_CALLS) or 0,
+        take.count(semconv.HERON_TURN_CACHE_MISSED_TOKENS),
+        take.dollars(semconv.HERON_TURN_CACHE_MISSED_COST),
         take.text(semconv.HERON_STOP_REASON),
         prompt,
         answer,

@@ -192,6 +192,7 @@ def _print_call(call: Record, hops: Sequence[Record]) -> None:
         ("server", f"{call['server_address']}:{call['server_port']} ({call['wire_api']})"),
         ("tokens", f"{number(call['input_tokens'])} in, {number(call['output_tokens'])} out"),
         ("cost", _cost(call)),
+        ("cache", _cache(call)),
         (
             "time",
             f"{seconds(call['duration_s'])}, first token {seconds(call['time_to_first_token_s'])}",
@@ -219,6 +220,20 @@ def _cost(call: Record) -> str:
         return f"unknown: {call['cost_unknown']}" if call["cost_unknown"] else ""
     tier = f", {call['cost_tier']}" if call["cost_tier"] else ""
     return f"{dollars(call['cost_usd'])} (price of {call['cost_book'] or 'the server'}{tier})"
+
+
+def _cache(call: Record) -> str:
+    """Return what the call did not read from the prompt cache, and why."""
+    if not call["cache_miss"]:
+        return ""
+    text = f"{str(call['cache_miss']).replace('_', ' ')}"
+    if call["cache_changed_part"]:
+        text += f" ({call['cache_changed_part']}, number {call['cache_changed_index']})"
+    if call["cache_missed_tokens"]:
+        text += f", {number(call['cache_missed_tokens'])} tokens not read"
+    if call["cache_missed_usd"] is not None:
+        text += f", {dollars(call['cache_missed_usd'])} more"
+    return text
 
 
 def _print_message(position: str, message: Record) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from heron_otel.records.agents import AgentCall, ToolResult
 from heron_otel.records.cost import CostSum
 from heron_otel.records.mcp import McpCall
+from heron_otel.records.prompt_cache import CacheFacts
 from heron_otel.records.wire import ToolCall, Usage
 
 
@@ -46,6 +47,7 @@ class PlacedCall(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None  # key of the ToolRun whose sub-agent made it; None: the turn
     subagent: str | None = None  # key of the SubagentRun that holds it
     retry_of: str | None = None  # LlmCall.key of the attempt before this one
+    cache: CacheFacts | None = None  # what it did not read from a prompt cache
     late: bool = False  # arrived after its turn was closed; counted in no turn
 
 
@@ -109,6 +111,8 @@ class AgentTurn(msgspec.Struct, frozen=True, kw_only=True):
     finish_reasons: tuple[str, ...]
     cost: CostSum = CostSum()  # of the calls that ``usage`` counts
     auxiliary_cost: CostSum = CostSum()  # of the others
+    cache_missed_tokens: int = 0  # sum of CacheFacts.missed_tokens
+    cache_missed_pusd: int | None = None  # sum of CacheFacts.extra_pusd; None: none is known
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ TURN_COSTS = (
     ("cost_usd", "Cost"),
     ("auxiliary_cost_usd", "AuxiliaryCost"),
     ("unpriced_calls", "UnpricedCalls"),
+    ("cache_missed_tokens", "CacheMissedTokens"),
+    ("cache_missed_usd", "CacheMissedCost"),
 )
 
 CALL_FIELDS: tuple[tuple[str, str], ...] = (
@@ -89,6 +91,11 @@ CALL_FIELDS: tuple[tuple[str, str], ...] = (
     ("hop_first_token_overhead_s", "HopFirstTokenOverhead"),
     ("backend_model", word_or_null("BackendModel")),
     ("model_substituted", "ModelSubstituted"),
+    ("cache_miss", word_or_null("CacheMiss")),
+    ("cache_changed_part", word_or_null("CacheChangedPart")),
+    ("cache_changed_index", "CacheChangedIndex"),
+    ("cache_missed_tokens", "CacheMissedTokens"),
+    ("cache_missed_usd", "CacheMissedCost"),
     ("input_messages", "length(InputMessages)"),
     ("output_messages", "length(OutputMessages)"),
 )

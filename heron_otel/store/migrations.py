@@ -63,7 +63,7 @@ MIGRATIONS = (
     ),
     Migration(
         number=4,
-        name="costs, rate limits, hops and what servers say of calls",
+        name="costs, prompt caches, rate limits and hops of calls",
         statements=lambda options: (
             *add_columns(CALLS, CALL_FACTS, options),
             *add_columns(TURNS, TURN_COSTS, options),

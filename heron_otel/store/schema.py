@@ -122,11 +122,17 @@ CALL_FACTS = (
     Column("HopFirstTokenOverhead", _SECONDS),
     *_words("BackendModel"),
     Column("ModelSubstituted", "Bool"),
+    *_words("CacheMiss", "CacheChangedPart"),
+    Column("CacheChangedIndex", "Nullable(UInt32)"),
+    Column("CacheMissedTokens", _COUNT, "T64, ZSTD(1)"),
+    Column("CacheMissedCost", _DOLLARS),
 )
 TURN_COSTS = (
     Column("Cost", _DOLLARS),
     Column("AuxiliaryCost", _DOLLARS),
     Column("UnpricedCalls", "UInt64", "T64, ZSTD(1)"),
+    Column("CacheMissedTokens", _COUNT, "T64, ZSTD(1)"),
+    Column("CacheMissedCost", _DOLLARS),
 )
 
 TRACES = Table(

@@ -23,7 +23,7 @@ from heron_otel.records.turns import PlacedCall
 from heron_otel.records.wire import Json, LlmCall, LlmResponse, ServerFacts, Usage
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.call_timing import add_timing
-from heron_otel.telemetry.cost import add_cost
+from heron_otel.telemetry.cost import add_cache, add_cost
 from heron_otel.telemetry.hop_spans import add_folded, hop_span, late_hop_span
 from heron_otel.telemetry.ids import (
     SpanRole,
@@ -99,6 +99,8 @@ class CallSpans:
             _add_server(attributes, call.server)
         if call.cost is not None:
             add_cost(attributes, call.cost)
+        if placed.cache is not None:
+            add_cache(attributes, placed.cache)
         _add_capture(attributes, call)
         _add_heron(attributes, call, facts)
         if call.folded is not None:

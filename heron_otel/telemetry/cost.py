@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What calls cost, on spans. All costs are US dollars."""
+"""What calls cost and what their prompt cache did not save, on spans.
+
+All costs are US dollars.
+"""
 
 from __future__ import annotations
 
 from heron_otel.records.cost import CallCost, CostSum, usd
+from heron_otel.records.prompt_cache import CacheFacts
 from heron_otel.records.telemetry import AttributeValue
 from heron_otel.telemetry import semconv
 
@@ -32,6 +36,18 @@ def add_cost(attributes: AttributeMap, cost: CallCost) -> None:
         attributes[semconv.HERON_COST_TIER] = cost.tier
     if cost.unknown is not None:
         attributes[semconv.HERON_COST_UNKNOWN] = cost.unknown.value
+
+
+def add_cache(attributes: AttributeMap, cache: CacheFacts) -> None:
+    """Add what a call did not read from the prompt cache, and why."""
+    attributes[semconv.HERON_CACHE_MISS] = cache.miss.value
+    attributes[semconv.HERON_CACHE_MISSED_TOKENS] = cache.missed_tokens
+    attributes[semconv.HERON_CACHE_IDLE] = cache.idle_ns / 1e9
+    if cache.changed_part is not None and cache.changed_index is not None:
+        attributes[semconv.HERON_CACHE_CHANGED_PART] = cache.changed_part
+        attributes[semconv.HERON_CACHE_CHANGED_INDEX] = cache.changed_index
+    if cache.extra_pusd is not None:
+        attributes[semconv.HERON_CACHE_MISSED_COST] = usd(cache.extra_pusd)
 
 
 def known_usd(total: CostSum) -> float | None:

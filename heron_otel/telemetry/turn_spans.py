@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from heron_otel.records.cost import usd
 from heron_otel.records.telemetry import (
     AttributeValue,
     Span,
@@ -198,6 +199,7 @@ def _common(operation: str, key: TurnKey) -> AttributeMap:
 def _add_turn_facts(attributes: AttributeMap, turn: AgentTurn) -> None:
     usage = turn.usage
     unpriced = turn.cost.unpriced_calls + turn.auxiliary_cost.unpriced_calls
+    missed = None if turn.cache_missed_pusd is None else usd(turn.cache_missed_pusd)
     facts: tuple[tuple[str, AttributeValue | None], ...] = (
         (semconv.HERON_TURN_STATUS, turn.status.value),
         (semconv.HERON_TURN_INDEX, turn.index),
@@ -215,6 +217,8 @@ def _add_turn_facts(attributes: AttributeMap, turn: AgentTurn) -> None:
         (semconv.HERON_TURN_COST, known_usd(turn.cost)),
         (semconv.HERON_TURN_AUXILIARY_COST, known_usd(turn.auxiliary_cost)),
         (semconv.HERON_TURN_UNPRICED_CALLS, unpriced or None),
+        (semconv.HERON_TURN_CACHE_MISSED_TOKENS, turn.cache_missed_tokens or None),
+        (semconv.HERON_TURN_CACHE_MISSED_COST, missed),
         (semconv.HERON_TURN_MODELS, turn.models or None),
         (semconv.HERON_TURN_SUBAGENTS, turn.subagents or None),
         (semconv.HERON_STOP_REASON, turn.stop_reason),

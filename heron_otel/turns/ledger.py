@@ -11,6 +11,7 @@ from heron_otel.records.agents import AgentCall, CallRole
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.order import Waiting, content_size
 from heron_otel.turns.outcome import has_failed
+from heron_otel.turns.prompt_cache import PromptCaches
 
 _RETRIED_STATUS = frozenset((408, 409, 425, 429))
 """Statuses below 500 that client SDKs of LLM providers try again."""
@@ -31,6 +32,7 @@ class Ledger:
         "finishing",
         "limits",
         "now_ns",
+        "prompt_caches",
         "tool_bytes",
         "waiting",
         "waiting_bytes",
@@ -41,6 +43,7 @@ class Ledger:
         self.counters: Counter[str] = Counter()
         self.finishing = False
         self.now_ns = 0  # event time of what is being decided: of a timer, else of a record
+        self.prompt_caches = PromptCaches(limits.max_prompt_cache_bytes, self.counters)
         self.waiting: dict[int, tuple[Waiting, SessionKey]] = {}  # in order of arrival
         self.waiting_bytes = 0
         self.tool_bytes = 0  # arguments of tool calls without a result

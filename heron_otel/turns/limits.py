@@ -52,6 +52,8 @@ class TurnLimits:
     """Tasks given to sub-agents that no call took yet; the oldest one is forgotten."""
     max_kin: int = 8192
     """Conversations known to belong to another session; the least recently seen is forgotten."""
+    max_prompt_cache_bytes: int = 16_777_216
+    """Digests of the last prompts of threads; the least recently used thread is forgotten."""
     max_names: int = 64
     """Models and sub-agent names listed by one turn."""
     preview_chars: int = 500

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from heron_otel.records.agents import AgentCall, AgentFacts
+from heron_otel.records.prompt_cache import CacheFacts
 from heron_otel.records.turns import (
     AgentTurn,
     PlacedCall,
@@ -12,6 +13,7 @@ from heron_otel.records.turns import (
     TurnRecord,
     TurnStatus,
 )
+from heron_otel.records.wire import LlmCall
 from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.outcome import has_failed, status_after
 from heron_otel.turns.subagents import Subagent, Subagents
@@ -26,6 +28,8 @@ class OpenTurn:
         "_answer_text",
         "_auxiliary_calls",
         "_auxiliary_cost",
+        "_cache_missed_pusd",
+        "_cache_missed_tokens",
         "_cost",
         "_error_calls",
         "_error_type",
@@ -36,6 +40,7 @@ class OpenTurn:
         "_limits",
         "_models",
         "_previous",
+        "_prompt_caches",
         "_prompt_digest",
         "_stop_reason",
         "_tool_calls",
@@ -79,6 +84,9 @@ class OpenTurn:
         self._models: dict[str, None] = {}
         self._usage = NO_USAGE
         self._cost = NO_COST
+        self._prompt_caches = ledger.prompt_caches
+        self._cache_missed_tokens = 0
+        self._cache_missed_pusd: int | None = None
         self._auxiliary_cost = NO_COST
         self._answer_text: str | None = None
         self._stop_reason: str | None = None
@@ -183,7 +191,9 @@ class OpenTurn:
 
     def _add(self, record: AgentCall, thread: Thread, run: Subagent | None) -> list[TurnRecord]:
         call, facts = record.call, record.facts
-        records: list[TurnRecord] = [self._placed(record, run, thread.attempt_before(facts))]
+        retry_of = thread.attempt_before(facts)
+        cache = self._compared(call, run)
+        records: list[TurnRecord] = [self._placed(record, run, retry_of, cache)]
         records.extend(self._answer(record, thread))
         if facts.tool_calls:
             self._tool_calls += len(facts.tool_calls)
@@ -218,13 +228,32 @@ class OpenTurn:
         if model is not None and len(self._models) < self._limits.max_names:
             self._models[model] = None
 
-    def _placed(self, record: AgentCall, run: Subagent | None, retry_of: str | None) -> PlacedCall:
+    def _compared(self, call: LlmCall, run: Subagent | None) -> CacheFacts | None:
+        """Return what a call did not read from the cache that the one before it had filled."""
+        key = self.key
+        agent = "" if run is None else run.key
+        thread = (key.source, key.agent_name, key.session_id, agent)
+        cache = self._prompt_caches.compare(thread, call)
+        if cache is not None:
+            self._cache_missed_tokens += cache.missed_tokens
+            if cache.extra_pusd is not None:
+                self._cache_missed_pusd = (self._cache_missed_pusd or 0) + cache.extra_pusd
+        return cache
+
+    def _placed(
+        self,
+        record: AgentCall,
+        run: Subagent | None,
+        retry_of: str | None,
+        cache: CacheFacts | None = None,
+    ) -> PlacedCall:
         if run is None:
             return PlacedCall(
                 agent_call=record,
                 turn=self.key,
                 settled_at_ns=self._ledger.now_ns,
                 retry_of=retry_of,
+                cache=cache,
             )
         return PlacedCall(
             agent_call=record,
@@ -233,6 +262,7 @@ class OpenTurn:
             parent=run.spawn.tool_run if run.spawn is not None else None,
             subagent=run.key,
             retry_of=retry_of,
+            cache=cache,
         )
 
     def _turn(self, status: TurnStatus, error_type: str | None) -> AgentTurn:
@@ -263,4 +293,6 @@ class OpenTurn:
             finish_reasons=self._finish_reasons,
             cost=self._cost,
             auxiliary_cost=self._auxiliary_cost,
+            cache_missed_tokens=self._cache_missed_tokens,
+            cache_missed_pusd=self._cache_missed_pusd,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The queries of docs/store.md and docs/cost.md run and find what is there."""
+"""The queries of docs/store.md, cost.md and prompt-cache.md run and find what is there."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.stored_spans import turn_batch
 pytestmark = pytest.mark.e2e
 
 TEXT = (ROOT / "docs" / "store.md").read_text()
-COST = (ROOT / "docs" / "cost.md").read_text()
-QUERIES = re.findall(r"^```sql\n(.*?)^```", TEXT + COST, re.MULTILINE | re.DOTALL)
+OTHERS = "".join((ROOT / "docs" / name).read_text() for name in ("cost.md", "prompt-cache.md"))
+QUERIES = re.findall(r"^```sql\n(.*?)^```", TEXT + OTHERS, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("sql", QUERIES, ids=range(len(QUERIES)))

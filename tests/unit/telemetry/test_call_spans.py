@@ -9,6 +9,7 @@ import pytest
 from heron_otel.records.agents import CallRole
 from heron_otel.records.cost import CallCost, Unpriced
 from heron_otel.records.http import BodyFlag, ExchangeEnd
+from heron_otel.records.prompt_cache import CacheFacts, CacheMiss
 from heron_otel.records.telemetry import SpanLink, StatusCode
 from heron_otel.records.wire import CallError, Usage
 from heron_otel.telemetry.ids import SpanRole, span_id_of, trace_id_of_call
@@ -454,3 +455,28 @@ def test_unknown_cost_is_said_and_a_stated_one_fills_in() -> None:
     bare = CallCost(unknown=Unpriced.USAGE)
     unknown = span_of(place(msgspec.structs.replace(make_call(), cost=bare))).attributes
     assert {name for name in unknown if "cost" in name} == {"heron.cost.unknown"}
+
+
+def test_what_a_prompt_cache_did_not_save_is_on_the_call() -> None:
+    cache = CacheFacts(
+        miss=CacheMiss.CHANGED,
+        missed_tokens=4300,
+        idle_ns=2_500_000_000,
+        changed_part="messages",
+        changed_index=1,
+        extra_pusd=14_310_000_000,
+    )
+    placed = msgspec.structs.replace(place(make_call()), cache=cache)
+    attributes = span_of(placed).attributes
+    assert {name: value for name, value in attributes.items() if ".cache." in name} == {
+        "heron.cache.miss": "prefix_changed",
+        "heron.cache.missed_tokens": 4300,
+        "heron.cache.idle": 2.5,
+        "heron.cache.changed_part": "messages",
+        "heron.cache.changed_index": 1,
+        "heron.cache.missed_cost": 0.01431,
+    }
+    bare = CacheFacts(miss=CacheMiss.EXPIRED, missed_tokens=1, idle_ns=0)
+    expired = span_of(msgspec.structs.replace(placed, cache=bare)).attributes
+    assert "heron.cache.changed_part" not in expired
+    assert "heron.cache.missed_cost" not in expired

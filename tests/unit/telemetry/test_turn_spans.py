@@ -238,12 +238,18 @@ def test_turn_has_an_error_type_only_when_it_failed(
 def test_turn_and_sub_agent_say_what_is_known_of_their_cost_and_what_lacks() -> None:
     known = CostSum(known_pusd=1_500_000_000, known_calls=2, unpriced_calls=1)
     turn = msgspec.structs.replace(
-        make_turn(), cost=known, auxiliary_cost=CostSum(unpriced_calls=2)
+        make_turn(),
+        cost=known,
+        auxiliary_cost=CostSum(unpriced_calls=2),
+        cache_missed_tokens=9600,
+        cache_missed_pusd=31_000_000_000,
     )
     attributes = span_of(turn).attributes
     assert attributes["heron.turn.cost"] == 0.0015
     assert attributes["heron.turn.unpriced_calls"] == 3
     assert "heron.turn.auxiliary_cost" not in attributes
+    assert attributes["heron.turn.cache_missed_tokens"] == 9600
+    assert attributes["heron.turn.cache_missed_cost"] == 0.031
     subagent = span_of(
         msgspec.structs.replace(make_subagent_run(tool_run=None), cost=known)
     ).attributes

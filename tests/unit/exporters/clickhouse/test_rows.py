@@ -114,6 +114,11 @@ def test_call_row_holds_what_the_server_and_the_hops_say() -> None:
         heron__hop__first_token_overhead=0.02,
         heron__hop__backend_model="gpt-4o-mini",
         heron__hop__model_substituted=True,
+        heron__cache__miss="prefix_changed",
+        heron__cache__changed_part="messages",
+        heron__cache__changed_index=4,
+        heron__cache__missed_tokens=5300,
+        heron__cache__missed_cost=0.0143,
         **{
             "heron__ratelimit__requests__limit": 50.0,
             "heron__ratelimit__requests__remaining": 49.0,
@@ -144,6 +149,11 @@ def test_call_row_holds_what_the_server_and_the_hops_say() -> None:
         "HopFirstTokenOverhead": 0.02,
         "BackendModel": "gpt-4o-mini",
         "ModelSubstituted": True,
+        "CacheMiss": "prefix_changed",
+        "CacheChangedPart": "messages",
+        "CacheChangedIndex": 4,
+        "CacheMissedTokens": 5300,
+        "CacheMissedCost": Decimal("0.0143"),
     }
     assert {name: row[name] for name in expected} == expected
     assert {column.name for column in CALL_FACTS} == {*expected, "Cost", "CostReported"}
