@@ -50,7 +50,7 @@ class _State(msgspec.Struct):
     messages: Sequence[str]
     cached_tokens: int  # in the cache after the call
     is_hour: bool  # what it wrote is kept for an hour
-    is_used: bool  # its thread has ever read or written a cache
+    is_used: bool  # its thread has ever read a cache, or its provider counts what it writes
     volatile: frozenset[tuple[str, int]]  # parts that change and are no part of the cache
 
     @property
@@ -99,7 +99,7 @@ class PromptCaches:
         read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens
         is_hour = bool(usage.cache_write_1h_tokens)
         volatile: frozenset[tuple[str, int]] = frozenset()
-        is_used = bool(read or written) or usage.cache_read_tokens is not None
+        is_used = read > 0 or written is not None
         if before is not None:
             is_hour = is_hour or (before.is_hour and read > 0 and not written)
             volatile = before.volatile
@@ -159,7 +159,7 @@ def _cached(usage: Usage, read: int) -> int:
 
 def _compare(before: _State, now: _State, call: LlmCall, usage: Usage) -> CacheFacts | None:
     if not now.is_used:
-        return None  # the provider says nothing about caches
+        return None  # the provider shows no cache
     read = usage.cache_read_tokens or 0
     missed = min(before.cached_tokens, usage.input_tokens or 0) - read
     is_automatic = usage.cache_write_tokens is None

@@ -43,7 +43,12 @@ NAMES = {
         "cache_write_tokens", "reasoning_tokens", "usage_estimated", "finish_reasons",
         "stop_reason", "status", "error_type", "error_message", "http_status", "server_address",
         "server_port", "lost_bytes", "truncated", "incomplete", "input_messages",
-        "output_messages",
+        "output_messages", "cost_usd", "cost_reported_usd", "cost_unknown", "cost_book", "cost_tier",
+        "request_id", "service_tier", "requests_limit", "requests_remaining", "requests_reset_s",
+        "tokens_limit", "tokens_remaining", "tokens_reset_s", "retry_after_s", "queue_s",
+        "processing_s", "hops_seen", "hop_overhead_s", "hop_first_token_overhead_s",
+        "backend_model", "model_substituted", "cache_miss", "cache_changed_part",
+        "cache_changed_index", "cache_missed_tokens", "cache_missed_usd",
     },
     "turns": {
         "turn_id", "span_id", "session_id", "conversation_id", "previous_turn_id", "index",
@@ -51,6 +56,8 @@ NAMES = {
         "error_type", "calls", "auxiliary_calls", "error_calls", "tool_calls", "loop_repeats",
         "models", "subagents", "input_tokens", "output_tokens", "cache_read_tokens",
         "cache_write_tokens", "reasoning_tokens", "stop_reason", "prompt", "answer",
+        "cost_usd", "auxiliary_cost_usd", "unpriced_calls", "cache_missed_tokens",
+        "cache_missed_usd",
     },
     "tools": {
         "tool_run_id", "trace_id", "parent_span_id", "session_id", "started_at", "duration_s",
@@ -62,6 +69,8 @@ NAMES = {
         "session_id", "started_at", "ended_at", "agents", "services", "models", "turns",
         "error_turns", "open_turns", "calls", "error_calls", "tool_calls", "input_tokens",
         "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+        "cost_usd", "auxiliary_cost_usd", "unpriced_calls", "cache_missed_tokens",
+        "cache_missed_usd",
     },
 }  # fmt: skip
 

@@ -147,13 +147,14 @@ def test_client_that_marks_nothing_for_the_cache_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "missed"),
     [
-        (used(2_000, 0), used(2_300, 1_920), None),
-        (used(2_000, 0), used(2_300, 1_792), None),  # a step before the end
-        (used(2_000, 0), used(2_300, 0), 1_920),
-        (used(900, 0), used(2_300, 0), None),  # too short to be cached
+        (used(2_000, 1_024), used(2_300, 1_920), None),
+        (used(2_000, 1_024), used(2_300, 1_792), None),  # a step before the end
+        (used(2_000, 1_024), used(2_300, 0), 1_920),
+        (used(2_000, 0), used(2_300, 0), None),  # nothing shows that there is a cache
+        (used(900, 128), used(2_300, 0), None),  # too short to be cached
         (used(2_000, None), used(2_300, None), None),  # says nothing about caches
         (used(2_000, 1_024), used(2_300, None), 1_920),  # Gemini leaves zeros out
-        (used(9_000, 0), used(2_000, 0), 2_000),  # a shorter prompt cannot read more
+        (used(9_000, 1_024), used(2_000, 0), 2_000),  # a shorter prompt cannot read more
     ],
 )
 def test_automatic_cache_holds_the_prompt_before_in_steps(
