@@ -158,7 +158,7 @@ def _cached(usage: Usage, read: int) -> int:
 
 
 def _compare(before: _State, now: _State, call: LlmCall, usage: Usage) -> CacheFacts | None:
-    if not now.is_used:
+    if not (before.is_used and now.is_used):
         return None  # the provider shows no cache
     read = usage.cache_read_tokens or 0
     missed = min(before.cached_tokens, usage.input_tokens or 0) - read
