@@ -176,7 +176,7 @@ def batch_bytes(batch: TelemetryBatch) -> int:
     spans = sum([estimated_bytes(span) for span in batch.spans])
     turns = sum([estimated_bytes(span) for span in batch.open_turns])
     points = _POINT_BYTES * sum([group.points for group in batch.metrics])
-    rows = _ROW_BYTES * (len(batch.exchanges) + len(batch.unrecognised))
+    rows = _ROW_BYTES * (len(batch.exchanges) + len(batch.unrecognised) + len(batch.logs))
     return spans + turns + points + rows
 
 

@@ -47,6 +47,8 @@ class DebugExporter:
         ]
         if batch.metrics:
             counts.append(f"{batch.items.metric_points} metric points")
+        if batch.logs:
+            counts.append(f"{len(batch.logs)} log records")
         yield f"{self._component}: {', '.join(counts)}"
         if self._verbosity is Verbosity.BASIC:
             return
@@ -54,6 +56,11 @@ class DebugExporter:
             yield span_line(span)
             if self._verbosity is Verbosity.DETAILED:
                 yield from _details(span)
+        for record in batch.logs:
+            yield f"  {record.event_name} {record.severity_text} {_shown(record.body)}"
+            if self._verbosity is Verbosity.DETAILED:
+                for name, value in record.attributes.items():
+                    yield f"    {name} = {_shown(value)}"
         for group in batch.metrics:
             for metric in group.metrics:
                 yield from _metric_lines(metric, self._verbosity is Verbosity.DETAILED)

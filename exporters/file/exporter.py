@@ -13,7 +13,7 @@ from heron_otel.exporters.file.config import FileConfig, FileFormat
 from heron_otel.exporters.file.otlp_json import otlp_json_lines
 from heron_otel.log import get_logger
 from heron_otel.records.telemetry import TelemetryBatch
-from heron_otel.telemetry.json_lines import json_lines
+from heron_otel.telemetry.json_lines import json_lines, log_lines
 
 log = get_logger(__name__)
 
@@ -141,4 +141,4 @@ def _json_lines(batch: TelemetryBatch) -> bytes:
         from heron_otel.telemetry.metric_lines import metric_lines
 
         data += metric_lines(batch.metrics)
-    return data
+    return data + log_lines(batch.logs)

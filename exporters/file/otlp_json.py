@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 import heron_otel
-from heron_otel.records.telemetry import AttributeValue, Span, TelemetryBatch
+from heron_otel.records.telemetry import AttributeValue, LogRecord, Span, TelemetryBatch
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import exported_attributes
 
@@ -34,7 +34,7 @@ def otlp_json_lines(batch: TelemetryBatch) -> bytes:
         # enumerations.
         message = MessageToDict(metrics_message(batch.metrics), use_integers_for_enums=True)
         data += _ENCODER.encode(message) + b"\n"
-    return data
+    return data + _logs_line(batch.logs) if batch.logs else data
 
 
 def otlp_json_line(spans: Sequence[Span]) -> bytes:
@@ -52,6 +52,37 @@ def otlp_json_line(spans: Sequence[Span]) -> bytes:
         ]
     }
     return _ENCODER.encode(request) + b"\n"
+
+
+def _logs_line(records: Sequence[LogRecord]) -> bytes:
+    groups: dict[int, list[LogRecord]] = {}
+    for record in records:
+        groups.setdefault(id(record.resource), []).append(record)
+    request = {
+        "resourceLogs": [
+            {
+                "resource": {"attributes": _key_values(group[0].resource)},
+                "scopeLogs": [{"scope": _SCOPE, "logRecords": [_log(each) for each in group]}],
+            }
+            for group in groups.values()
+        ]
+    }
+    return _ENCODER.encode(request) + b"\n"
+
+
+def _log(record: LogRecord) -> dict[str, object]:
+    return {
+        "timeUnixNano": str(record.time_unix_nano),
+        "observedTimeUnixNano": str(record.time_unix_nano),
+        "severityNumber": record.severity_number,
+        "severityText": record.severity_text,
+        "eventName": record.event_name,
+        "body": {"stringValue": record.body},
+        "attributes": _key_values(record.attributes),
+        "flags": _SAMPLED,
+        "traceId": record.trace_id,
+        "spanId": record.span_id,
+    }
 
 
 def _span(span: Span) -> dict[str, object]:

@@ -150,7 +150,7 @@ def pack(
 def encode_resource(attributes: Mapping[str, AttributeValue]) -> bytes:
     """Return a serialised ResourceSpans that has only its resource."""
     return ResourceSpans(
-        resource=Resource(attributes=[_key_value(name, v) for name, v in attributes.items()])
+        resource=Resource(attributes=[key_value(name, v) for name, v in attributes.items()])
     ).SerializeToString()
 
 
@@ -165,7 +165,7 @@ def encode_span(span: Span) -> bytes:
         kind=_KINDS[span.kind],
         start_time_unix_nano=_moment(span.start_time_unix_nano),
         end_time_unix_nano=_moment(span.end_time_unix_nano),
-        attributes=[_key_value(name, value) for name, value in span.attributes.items()],
+        attributes=[key_value(name, value) for name, value in span.attributes.items()],
     )
     if span.status_code or span.status_message:
         proto.status.code = _CODES[span.status_code]
@@ -174,13 +174,13 @@ def encode_span(span: Span) -> bytes:
         proto.events.add(
             time_unix_nano=_moment(event.time_unix_nano),
             name=_clean(event.name),
-            attributes=[_key_value(name, value) for name, value in event.attributes.items()],
+            attributes=[key_value(name, value) for name, value in event.attributes.items()],
         )
     for link in span.links:
         proto.links.add(
             trace_id=bytes.fromhex(link.trace_id),
             span_id=bytes.fromhex(link.span_id),
-            attributes=[_key_value(name, value) for name, value in link.attributes.items()],
+            attributes=[key_value(name, value) for name, value in link.attributes.items()],
         )
     pieces = [proto.SerializeToString()]
     for name, text in content_attributes(span):
@@ -212,7 +212,8 @@ def _request(signal: Signal, flat: Sequence[tuple[bytes, Element]]) -> ExportReq
     return ExportRequest(signal, tuple((head, tuple(found)) for head, found in groups.items()))
 
 
-def _key_value(name: str, value: AttributeValue) -> KeyValue:
+def key_value(name: str, value: AttributeValue) -> KeyValue:
+    """Return one attribute."""
     return KeyValue(key=_clean(name), value=_any_value(value))
 
 

@@ -11,6 +11,7 @@ from heron_otel.errors import PermanentExportError, RetryableExportError
 from heron_otel.exporters.otlp.client import Client, Outcome, Signal, Verdict
 from heron_otel.exporters.otlp.config import OtlpConfig, OtlpProtocol, Target
 from heron_otel.exporters.otlp.encode import ExportRequest, encode_requests
+from heron_otel.exporters.otlp.encode_logs import encode_log_requests
 from heron_otel.exporters.otlp.grpc_client import GrpcClient
 from heron_otel.exporters.otlp.http_client import HttpClient
 from heron_otel.log import get_logger
@@ -80,6 +81,7 @@ class OtlpExporter:
             from heron_otel.exporters.otlp.encode_metrics import encode_metric_requests
 
             yield from encode_metric_requests(batch.metrics, limit_bytes)
+        yield from encode_log_requests(batch.logs, limit_bytes)
 
     def _send(self, request: ExportRequest) -> None:
         payload = request.payload()

@@ -16,7 +16,7 @@ from typing import TextIO
 from rich.text import Text
 from rich.tree import Tree
 
-from heron_otel.cli.terminal import compact, console, cut, dollars, plain, seconds, short
+from heron_otel.cli.terminal import compact, console, cut, dollars, loop_mark, plain, seconds, short
 from heron_otel.errors import StoreError
 from heron_otel.records.wire import Json
 from heron_otel.store.client import connect
@@ -164,6 +164,7 @@ def _turn_line(position: int, turn: Record) -> Text:
     status = str(turn["status"])
     line = Text(f"turn {position} ", "bold")
     line.append(status, _colour(status))
+    line.append(loop_mark(turn["loop_repeats"]), "yellow")
     line.append(f"  {seconds(turn['duration_s'])}")
     for cost in _spent([turn]):
         line.append(f"  {cost}")

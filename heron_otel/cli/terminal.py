@@ -122,3 +122,12 @@ def short(value: Json, length: int = 8) -> str:
 def word(value: Json) -> str:
     """Return a text, ``-`` when there is none."""
     return str(value) if value else "-"
+
+
+LOOP = 5
+"""Identical tool calls in a row from which a turn is marked; the default of ``stuck``."""
+
+
+def loop_mark(repeats: Json) -> str:
+    """Return a short mark for a turn that asked for one tool call again and again, else ""."""
+    return f" loop {repeats}x" if isinstance(repeats, int) and repeats >= LOOP else ""

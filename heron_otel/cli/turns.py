@@ -7,7 +7,16 @@ import argparse
 
 from heron_otel.cli.listing import ListColumn, Listing, add_list_parser, run_list
 from heron_otel.cli.subparsers import Subparsers
-from heron_otel.cli.terminal import compact, moment, number, seconds, short, spent, word
+from heron_otel.cli.terminal import (
+    compact,
+    loop_mark,
+    moment,
+    number,
+    seconds,
+    short,
+    spent,
+    word,
+)
 from heron_otel.records.turns import TurnStatus
 from heron_otel.store.queries import StoreQueries
 
@@ -18,7 +27,10 @@ LISTING = Listing(
         ListColumn(title="STARTED (UTC)", text=lambda row: moment(row["started_at"])[5:]),
         ListColumn(title="TURN", text=lambda row: short(row["turn_id"])),
         ListColumn(title="AGENT", text=lambda row: word(row["agent"])),
-        ListColumn(title="STATUS", text=lambda row: word(row["status"])),
+        ListColumn(
+            title="STATUS",
+            text=lambda row: word(row["status"]) + loop_mark(row["loop_repeats"]),
+        ),
         ListColumn(title="CALLS", text=lambda row: number(row["calls"]), right=True),
         ListColumn(title="TOOLS", text=lambda row: number(row["tool_calls"]), right=True),
         ListColumn(title="IN", text=lambda row: compact(row["input_tokens"]), right=True),

@@ -19,6 +19,7 @@ from heron_otel.pipeline.stages import Guarded
 from heron_otel.records.analysis import REPORTED, AnalysisRecord
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.telemetry.events import Events
 from heron_otel.telemetry.metric_settings import MetricsConfig
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.telemetry.spans import Spans
@@ -214,6 +215,9 @@ class Hub:
             return _Branch(
                 route, Guarded("telemetry", metrics, self._failed).feed, metrics.counters
             )
+        if route.signal == "logs":
+            events = Events(route.spans)
+            return _Branch(route, Guarded("telemetry", events, self._failed).feed, events.counters)
         spans = Spans(route.spans)
         guarded = Guarded("telemetry", spans, self._failed)
 

@@ -21,9 +21,53 @@ from heron_otel.pipeline.price_book import book_of, default_book
 from heron_otel.telemetry.metric_settings import MetricsConfig
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.turns.limits import TurnLimits
+from heron_otel.turns.stuck import StuckLimits
 
 _DEFAULT = TurnLimits()
 _NS = 1_000_000_000
+
+
+_STUCK = StuckLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StuckConfig:
+    """When an agent of an open turn counts as stuck; 0 turns a kind off."""
+
+    identical_runs: int = _STUCK.identical_runs
+    """Calls in a row that got the same results of the same tool calls."""
+    identical_calls: int = _STUCK.identical_calls
+    """Calls in a row that asked for the same tool calls, whatever came back."""
+    identical_answers: int = _STUCK.identical_answers
+    """Answers in a row with the same text."""
+    no_progress: int = _STUCK.no_progress
+    """Calls in a row that asked nothing new and learned nothing new."""
+    silence: Duration = _STUCK.silence_ns / _NS
+    """Silence of an open turn while nothing is in flight."""
+    silence_factor: int = _STUCK.silence_factor
+    """The silence must also be this many times the longest wait of the turn before."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield values that mean nothing."""
+        for name in ("identical_runs", "identical_calls", "identical_answers", "no_progress"):
+            value = getattr(self, name)
+            if value != 0 and not 2 <= value <= 10_000:
+                yield Problem(name, f"must be 0 or from 2 to 10000, got {value}")
+        if not 0 <= self.silence_factor <= 1000:
+            yield Problem("silence_factor", f"must be from 0 to 1000, got {self.silence_factor}")
+        if not 0 <= self.silence <= 7 * 86_400:
+            yield Problem("silence", f"must be at most 168h, got {self.silence:g}s")
+
+    def limits(self) -> StuckLimits:
+        """Return the limits of the turn tracker."""
+        return StuckLimits(
+            identical_runs=self.identical_runs,
+            identical_calls=self.identical_calls,
+            identical_answers=self.identical_answers,
+            no_progress=self.no_progress,
+            silence_ns=round(self.silence * _NS),
+            silence_factor=self.silence_factor,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +94,8 @@ class TurnsConfig:
     """Request bytes of those calls; what is made of them takes about six times as much."""
     max_in_flight: int = _DEFAULT.max_in_flight
     """Announced calls remembered; the oldest one is forgotten."""
+    stuck: StuckConfig = field(default_factory=StuckConfig)
+    """When an agent of an open turn counts as stuck."""
 
     def problems(self) -> Iterator[Problem]:
         """Yield values that leave no room to work."""
@@ -77,6 +123,7 @@ class TurnsConfig:
             max_waiting_calls=self.max_waiting_calls,
             max_waiting_bytes=self.max_waiting_bytes,
             max_in_flight=self.max_in_flight,
+            stuck=self.stuck.limits(),
         )
 
 

@@ -14,6 +14,7 @@ from heron_otel.records.turns import (
     ToolRun,
     TurnProgress,
     TurnRecord,
+    TurnStuck,
 )
 from heron_otel.records.wire import UnrecognisedCalls
 
@@ -32,7 +33,7 @@ ReportedRecord = TurnRecord | UnrecognisedCalls
 AnalysisRecord = ReportedRecord | AgentRecord | ClockMoved
 
 REPORTED = (
-    *(PlacedCall, PlacedMcpCall, ToolRun, SubagentRun, AgentTurn, TurnProgress),
+    *(PlacedCall, PlacedMcpCall, ToolRun, SubagentRun, AgentTurn, TurnStuck, TurnProgress),
     UnrecognisedCalls,
 )
 """The classes of ``ReportedRecord``, for isinstance()."""

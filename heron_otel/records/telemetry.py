@@ -115,11 +115,26 @@ class MetricGroup(msgspec.Struct, frozen=True, kw_only=True):
         return sum(len(metric.data.data_points) for metric in self.metrics)
 
 
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One log event (OTLP logs.proto); ids in lower-case hex, "" for none."""
+
+    time_unix_nano: int  # when it happened
+    event_name: str
+    severity_number: int  # SeverityNumber of the data model: 9 info, 13 warn
+    severity_text: str
+    body: str  # the same for a person
+    attributes: Attributes
+    trace_id: str
+    span_id: str
+    resource: Attributes
+
+
 class Items(NamedTuple):
     """How much is in a batch, for counters."""
 
     spans: int = 0
     metric_points: int = 0
+    log_records: int = 0
 
     def minus(self, other: Items) -> Items:
         """Return what is left without ``other``."""
@@ -138,11 +153,13 @@ class TelemetryBatch(msgspec.Struct, frozen=True, kw_only=True):
     open_turns: tuple[Span, ...] = ()  # provisional root spans; only the store takes them
     unrecognised: tuple[UnrecognisedCalls, ...] = ()  # only the store takes them
     metrics: tuple[MetricGroup, ...] = ()
+    logs: tuple[LogRecord, ...] = ()
 
     @property
     def items(self) -> Items:
         """Return how much is in this batch."""
-        return Items(len(self.spans), sum(group.points for group in self.metrics))
+        points = sum(group.points for group in self.metrics)
+        return Items(len(self.spans), points, len(self.logs))
 
     @classmethod
     def joined(cls, batches: Sequence[TelemetryBatch]) -> TelemetryBatch:
@@ -155,4 +172,5 @@ class TelemetryBatch(msgspec.Struct, frozen=True, kw_only=True):
             open_turns=tuple([span for batch in batches for span in batch.open_turns]),
             unrecognised=tuple([row for batch in batches for row in batch.unrecognised]),
             metrics=tuple([group for batch in batches for group in batch.metrics]),
+            logs=tuple([record for batch in batches for record in batch.logs]),
         )

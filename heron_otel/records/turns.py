@@ -102,6 +102,7 @@ class AgentTurn(msgspec.Struct, frozen=True, kw_only=True):
     error_calls: int
     tool_calls: int  # tool runs asked for by responses of this turn
     loop_repeats: int  # longest run of one identical tool call
+    stuck: tuple[StuckKind, ...] = ()  # kinds noticed so far, in order, unique
     models: tuple[str, ...]  # response models, else request models, ordered, unique
     subagents: tuple[str, ...]
     usage: Usage  # sums over its calls, auxiliary calls left out
@@ -113,6 +114,30 @@ class AgentTurn(msgspec.Struct, frozen=True, kw_only=True):
     auxiliary_cost: CostSum = CostSum()  # of the others
     cache_missed_tokens: int = 0  # sum of CacheFacts.missed_tokens
     cache_missed_pusd: int | None = None  # sum of CacheFacts.extra_pusd; None: none is known
+
+
+class StuckKind(enum.StrEnum):
+    """``heron.stuck.kind``: how an agent seems to be stuck."""
+
+    IDENTICAL_RUNS = "identical_tool_runs"  # same tool calls, same results
+    IDENTICAL_CALLS = "identical_tool_calls"  # same tool calls, whatever the results
+    IDENTICAL_ANSWERS = "identical_answers"
+    NO_PROGRESS = "no_progress"  # nothing new asked, nothing new learned
+    SILENCE = "silence"  # nothing in flight for longer than the turn ever waited
+
+
+class TurnStuck(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent of an open turn seems to be stuck; told once, and again at twice the count."""
+
+    turn: TurnKey
+    subagent: str | None  # key of the SubagentRun that is stuck; None: the main agent
+    kind: StuckKind
+    count: int  # calls in a row; 0: SILENCE
+    since_ns: int  # start of the first of them; SILENCE: end of the last call
+    settled_at_ns: int  # event time at which this was noticed
+    calls: int  # of the turn so far
+    call_key: str | None  # LlmCall.key of the call that showed it
+    tool_call: ToolCall | None  # one that repeats
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,4 +153,6 @@ class PlacedMcpCall(msgspec.Struct, frozen=True, kw_only=True):
     tool_run: ToolRun | None = None  # as it was yielded
 
 
-TurnRecord = PlacedCall | ToolRun | SubagentRun | AgentTurn | TurnProgress | PlacedMcpCall
+TurnRecord = (
+    PlacedCall | ToolRun | SubagentRun | AgentTurn | TurnStuck | TurnProgress | PlacedMcpCall
+)

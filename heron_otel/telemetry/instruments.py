@@ -176,6 +176,9 @@ HOP_SUBSTITUTIONS: Final = _count(
     "heron.hop.substitutions", "{call}", "Calls answered by another model than the response says"
 )
 TURN_ENDED: Final = _count("heron.turn.ended", "{turn}", "Turns by the window they were over in")
+TURN_STUCK: Final = _count(
+    "heron.turn.stuck", "{event}", "Times that an agent of an open turn seemed to be stuck"
+)
 TOOL_ENDED: Final = _count("heron.tool.ended", "{run}", "Tool runs by outcome")
 TOOL_RETRIES: Final = _count("heron.tool.retries", "{run}", "Tool runs that repeat a failed one")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 import heron_otel
-from heron_otel.records.telemetry import Span
+from heron_otel.records.telemetry import LogRecord, Span
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import exported_attributes
 
@@ -58,3 +58,27 @@ def json_line(span: Span) -> bytes:
 def json_lines(spans: Iterable[Span]) -> bytes:
     """Return ``spans`` as JSON lines."""
     return b"".join([json_line(span) for span in spans])
+
+
+def log_lines(records: Iterable[LogRecord]) -> bytes:
+    """Return log records as JSON lines."""
+    return b"".join(
+        [
+            _ENCODER.encode(
+                {
+                    "event_name": record.event_name,
+                    "time_unix_nano": record.time_unix_nano,
+                    "severity_number": record.severity_number,
+                    "severity_text": record.severity_text,
+                    "body": record.body,
+                    "attributes": record.attributes,
+                    "trace_id": record.trace_id,
+                    "span_id": record.span_id,
+                    "resource": record.resource,
+                    "scope": SCOPE,
+                }
+            )
+            + b"\n"
+            for record in records
+        ]
+    )

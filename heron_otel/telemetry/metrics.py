@@ -13,7 +13,14 @@ from heron_otel.event_clock import EventClock
 from heron_otel.records.agents import AgentCall, AgentCallStarted
 from heron_otel.records.analysis import AnalysisRecord, ClockMoved
 from heron_otel.records.telemetry import MetricGroup, TelemetryBatch
-from heron_otel.records.turns import AgentTurn, PlacedCall, SubagentRun, ToolRun, TurnStatus
+from heron_otel.records.turns import (
+    AgentTurn,
+    PlacedCall,
+    SubagentRun,
+    ToolRun,
+    TurnStatus,
+    TurnStuck,
+)
 from heron_otel.records.wire import LlmCallWithdrawn
 from heron_otel.telemetry import instruments, semconv
 from heron_otel.telemetry.aggregation import Attribute, Key, Service, Windows
@@ -65,6 +72,8 @@ class Metrics:
                 self._source(record.turn.source).tool(record)
             case SubagentRun():
                 self._source(record.turn.source).subagent(record)
+            case TurnStuck():
+                self._source(record.turn.source).stuck(record)
             case AgentTurn():
                 self._source(record.key.source).turn(record)
         return ()
@@ -225,6 +234,16 @@ class _Source:
         )
         at_ns, service = self._moment(run.settled_at_ns), run.turn.agent_name
         self._invocation(at_ns, service, base, run.ended_at_ns - run.started_at_ns, run.calls)
+
+    def stuck(self, record: TurnStuck) -> None:
+        """Count that an agent seems to be stuck."""
+        service = record.turn.agent_name
+        attributes: tuple[Attribute, ...] = (
+            (semconv.AGENT_NAME, service),
+            (semconv.HERON_STUCK_KIND, record.kind.value),
+        )
+        key = (service, instruments.TURN_STUCK, attributes)
+        self.windows.add(self._moment(record.settled_at_ns), key, 1)
 
     def turn(self, turn: AgentTurn) -> None:
         """Count a turn that is over."""

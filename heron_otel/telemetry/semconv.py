@@ -224,6 +224,7 @@ HERON_TURN_LOOP_REPEATS: Final = "heron.turn.loop_repeats"
 HERON_TURN_MODELS: Final = "heron.turn.models"
 HERON_TURN_OUTPUT_TOKENS: Final = "heron.turn.output_tokens"
 HERON_TURN_REASONING_TOKENS: Final = "heron.turn.reasoning_tokens"
+HERON_TURN_STUCK: Final = "heron.turn.stuck"  # also the name of the log event
 HERON_TURN_STATUS: Final = "heron.turn.status"
 HERON_TURN_SUBAGENTS: Final = "heron.turn.subagents"
 HERON_TURN_TOOL_CALLS: Final = "heron.turn.tool_calls"
@@ -246,6 +247,12 @@ HERON_TOOL_REPORTED_DURATION: Final = "heron.tool.reported_duration"
 HERON_TOOL_RESULT_BYTES: Final = "heron.tool.result_bytes"
 HERON_TOOL_RETRY: Final = "heron.tool.retry"
 HERON_TOOL_TIMING: Final = "heron.tool.timing"
+
+# Ours, on the log event heron.turn.stuck.
+HERON_STUCK_KIND: Final = "heron.stuck.kind"
+HERON_STUCK_COUNT: Final = "heron.stuck.count"
+HERON_STUCK_DURATION: Final = "heron.stuck.duration"  # s
+HERON_STUCK_CALL: Final = "heron.stuck.call"  # span id of the call that showed it
 
 # Values of heron.link.type.
 LINK_PREVIOUS_TURN: Final = "previous_turn"

@@ -17,6 +17,7 @@ from heron_otel.records.turns import (
     SubagentRun,
     ToolRun,
     TurnProgress,
+    TurnStuck,
 )
 from heron_otel.records.wire import UnrecognisedCalls
 from heron_otel.telemetry.call_spans import CallSpans
@@ -61,6 +62,8 @@ class Spans:
                 batch = TelemetryBatch(spans=(self._turns.subagent(record),))
             case AgentTurn():
                 batch = TelemetryBatch(spans=(self._turns.turn(record),))
+            case TurnStuck():
+                return []  # a log event, and an attribute of the turn
             case TurnProgress():
                 batch = TelemetryBatch(open_turns=(self._turns.turn(record.turn),))
             case PlacedMcpCall():

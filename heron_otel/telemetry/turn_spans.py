@@ -208,6 +208,7 @@ def _add_turn_facts(attributes: AttributeMap, turn: AgentTurn) -> None:
         (semconv.HERON_TURN_ERROR_CALLS, turn.error_calls),
         (semconv.HERON_TURN_TOOL_CALLS, turn.tool_calls),
         (semconv.HERON_TURN_LOOP_REPEATS, turn.loop_repeats),
+        (semconv.HERON_TURN_STUCK, tuple(kind.value for kind in turn.stuck) or None),
         (semconv.HERON_TURN_INPUT_TOKENS, usage.input_tokens),
         (semconv.HERON_TURN_OUTPUT_TOKENS, usage.output_tokens),
         (semconv.HERON_TURN_CACHE_READ_TOKENS, usage.cache_read_tokens),

@@ -29,6 +29,7 @@ class Ledger:
         "attempt_bytes",
         "attempt_keys",
         "counters",
+        "ends_ns",
         "finishing",
         "limits",
         "now_ns",
@@ -42,6 +43,7 @@ class Ledger:
         self.limits = limits
         self.counters: Counter[str] = Counter()
         self.finishing = False
+        self.ends_ns: dict[str, int] = {}  # while finishing: last moment of each source
         self.now_ns = 0  # event time of what is being decided: of a timer, else of a record
         self.prompt_caches = PromptCaches(limits.max_prompt_cache_bytes, self.counters)
         self.waiting: dict[int, tuple[Waiting, SessionKey]] = {}  # in order of arrival

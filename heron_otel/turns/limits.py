@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from heron_otel.turns.stuck import StuckLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +60,5 @@ class TurnLimits:
     """Models and sub-agent names listed by one turn."""
     preview_chars: int = 500
     """Characters kept of the prompt and of the answer."""
+    stuck: StuckLimits = field(default_factory=StuckLimits)
+    """When an agent of an open turn counts as stuck."""

@@ -25,6 +25,7 @@ class Session:
         "_last_active_ns",
         "_ledger",
         "_limits",
+        "_silences",
         "_turns_opened",
         "draining",
         "key",
@@ -39,6 +40,7 @@ class Session:
         self.open: OpenTurn | None = None
         self.draining: list[OpenTurn] = []
         self._last_active_ns = 0  # latest end of a settled call
+        self._silences = 0  # reports of silence since then
         self.scheduled_ns: int | None = None  # the earliest timer set for this session
         self._ledger = ledger
         self._limits = ledger.limits
@@ -53,7 +55,11 @@ class Session:
         if self.order.in_flight:
             lost = self._in_flight_deadline_ns()
             deadline = lost if deadline is None else min(deadline, lost)
-        for other in (self._idle_deadline_ns(), self._awaited_until_ns()):
+        for other in (
+            self._idle_deadline_ns(),
+            self._awaited_until_ns(),
+            self._silence_deadline_ns(),
+        ):
             if other is not None:
                 deadline = other if deadline is None else min(deadline, other)
         return deadline
@@ -63,7 +69,20 @@ class Session:
         while True:
             ready = self._next_ready()
             idle_ns = self._idle_deadline_ns()
-            if idle_ns is not None and idle_ns <= now_ns and (ready is None or idle_ns < ready[0]):
+            silence_ns = self._silence_deadline_ns()
+            if (
+                self.open is not None
+                and silence_ns is not None
+                and silence_ns <= now_ns
+                and (ready is None or silence_ns < ready[0])
+            ):
+                self._ledger.now_ns = silence_ns
+                self._silences += 1
+                records.append(self.open.silent(self._last_active_ns))
+                records.append(self.open.progress())
+            elif (
+                idle_ns is not None and idle_ns <= now_ns and (ready is None or idle_ns < ready[0])
+            ):
                 if self.open is not None and not self.open.terminal and not self._ledger.finishing:
                     self._counters["turns_idle"] += 1
                 self._ledger.now_ns = idle_ns
@@ -89,6 +108,26 @@ class Session:
         if self.open is None and not self.draining:
             return None
         deadline = self._last_active_ns + self._limits.idle_ns
+        known = deadline - self._limits.grace_ns
+        if any(pending.position[0] <= known for pending in self.order.pending()):
+            return None
+        return deadline
+
+    def _silence_deadline_ns(self) -> int | None:
+        """Return when the open turn was silent for too long; None while calls go on.
+
+        At the end of input nothing more comes, so only silence inside it counts.
+        """
+        turn, limits, ledger = self.open, self._limits.stuck, self._ledger
+        if turn is None or turn.terminal or not limits.silence_ns:
+            return None
+        wait_ns = max(limits.silence_ns, limits.silence_factor * turn.longest_wait_ns)
+        wait_ns <<= self._silences
+        deadline = self._last_active_ns + wait_ns
+        if wait_ns >= self._limits.idle_ns:
+            return None
+        if ledger.finishing and deadline > ledger.ends_ns.get(self.key[0], 0):
+            return None
         known = deadline - self._limits.grace_ns
         if any(pending.position[0] <= known for pending in self.order.pending()):
             return None
@@ -129,6 +168,7 @@ class Session:
         self._ledger.release(waiting)
         record = waiting.record
         self._last_active_ns = max(self._last_active_ns, waiting.ended_at_ns)
+        self._silences = 0
         match waiting.role:
             case CallRole.AUXILIARY:
                 records = self._place_auxiliary(record)

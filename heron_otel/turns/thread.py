@@ -6,6 +6,7 @@ from __future__ import annotations
 from heron_otel.records.agents import AgentCall, AgentFacts
 from heron_otel.records.turns import TurnKey
 from heron_otel.turns.ledger import Ledger
+from heron_otel.turns.stuck import Watch
 from heron_otel.turns.tool_runs import ToolRuns
 
 
@@ -27,13 +28,15 @@ class Failure:
 
 
 class Thread:
-    """Tool runs and the last failure of one agent."""
+    """Tool runs and the last failure of one agent, and whether it goes in circles."""
 
-    __slots__ = ("failure", "tools")
+    __slots__ = ("failure", "subagent", "tools", "watch")
 
     def __init__(self, turn: TurnKey, subagent: str | None, ledger: Ledger) -> None:
         self.tools = ToolRuns(turn, subagent, ledger)
         self.failure: Failure | None = None
+        self.subagent = subagent
+        self.watch = Watch(ledger.limits.stuck)
 
     def attempt_before(self, facts: AgentFacts) -> str | None:
         """Return the key of the failed attempt that a call repeats, or None."""

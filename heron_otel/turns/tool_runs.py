@@ -10,6 +10,7 @@ from heron_otel.records.turns import ToolRun, TurnKey
 from heron_otel.records.wire import ToolCall
 from heron_otel.turns.keys import derive_key
 from heron_otel.turns.ledger import Ledger
+from heron_otel.turns.stuck import result_key
 
 Signature = tuple[str, bytes]
 """Tool name and arguments; equal for identical tool calls."""
@@ -68,7 +69,9 @@ class ToolRuns:
         "_signature",
         "_subagent",
         "_turn",
+        "asked",
         "given_up",
+        "learned",
         "longest_repeat",
     )
 
@@ -82,6 +85,8 @@ class ToolRuns:
         self._repeat = 0
         self.longest_repeat = 0
         self.given_up = 0
+        self.learned: frozenset[object] = frozenset()  # tool calls of the last answer, with results
+        self.asked: frozenset[object] = frozenset()  # tool calls of the last ask
 
     def ask(self, record: AgentCall) -> tuple[list[PendingTool], list[ToolRun]]:
         """Take in the tool calls of a response.
@@ -113,6 +118,7 @@ class ToolRuns:
             self._pending[name] = pending
             self._ledger.tool_bytes += tool_call.arguments_bytes
             asked.append(pending)
+        self.asked = frozenset(pending.signature for pending in asked)
         return asked, dropped
 
     def has(self, results: tuple[ToolResult, ...]) -> bool:
@@ -125,6 +131,7 @@ class ToolRuns:
     def answer(self, results: tuple[ToolResult, ...], at_ns: int) -> list[ToolRun]:
         """Return the runs that ``results`` finish; ``at_ns`` is the start of their request."""
         finished: list[ToolRun] = []
+        learned: list[object] = []
         for result in results:
             name = canonical_tool_id(result.id) if result.id else None
             if name not in self._pending and (name is None or result.name is not None):
@@ -132,7 +139,9 @@ class ToolRuns:
             pending = self._pending.pop(name, None) if name is not None else None
             if pending is not None:
                 self._note(pending, result)
+                learned.append((pending.signature, result_key(result)))
                 finished.append(self._run(pending, result, at_ns))
+        self.learned = frozenset(learned)
         return finished
 
     def close(self, at_ns: int) -> list[ToolRun]:

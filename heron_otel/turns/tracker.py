@@ -33,6 +33,11 @@ class _Source:
         self._clock = EventClock()
         self.timers: list[tuple[int, SessionKey]] = []
 
+    @property
+    def now_ns(self) -> int:
+        """Return the clock."""
+        return self._clock.now_ns
+
     def move(self, now_ns: int) -> bool:
         """Move the clock; return whether a timer is due."""
         self._clock.move(now_ns)
@@ -128,6 +133,10 @@ class TurnTracker:
     def finish(self) -> Iterable[TurnRecord]:
         """Return everything that is left: no more calls come."""
         self._ledger.finishing = True
+        self._ledger.ends_ns = {name: each.now_ns for name, each in self._sources.items()}
+        # What is in flight to the end is no silence.
+        for source in {key[0] for key in self._in_flight}:
+            del self._ledger.ends_ns[source]
         for key, session in self._in_flight.items():
             session.forget_in_flight(key[1])
             self._schedule(session)

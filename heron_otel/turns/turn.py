@@ -8,14 +8,17 @@ from heron_otel.records.prompt_cache import CacheFacts
 from heron_otel.records.turns import (
     AgentTurn,
     PlacedCall,
+    StuckKind,
     TurnKey,
     TurnProgress,
     TurnRecord,
     TurnStatus,
+    TurnStuck,
 )
 from heron_otel.records.wire import LlmCall
 from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.outcome import has_failed, status_after
+from heron_otel.turns.stuck import Finding
 from heron_otel.turns.subagents import Subagent, Subagents
 from heron_otel.turns.thread import Failure, Thread
 from heron_otel.turns.usage import NO_COST, NO_USAGE, add_cost, add_usage
@@ -43,6 +46,7 @@ class OpenTurn:
         "_prompt_caches",
         "_prompt_digest",
         "_stop_reason",
+        "_stuck",
         "_tool_calls",
         "_turn_id",
         "_usage",
@@ -52,6 +56,7 @@ class OpenTurn:
         "ended_at_ns",
         "key",
         "last_main_at_ns",
+        "longest_wait_ns",
         "main",
         "started_at_ns",
         "subagents",
@@ -65,6 +70,8 @@ class OpenTurn:
         self.started_at_ns = opening.call.timing.started_at_ns
         self.last_main_at_ns = self.started_at_ns
         self.calls = 0
+        self.longest_wait_ns = 0  # between the end of all calls so far and the next one
+        self._stuck: dict[StuckKind, None] = {}
         self.terminal = False
         self._prompt_digest = opening.facts.user_digest
         self._turn_id = opening.facts.turn_id
@@ -165,6 +172,11 @@ class OpenTurn:
         """Return whether a later main call can belong to this turn."""
         return facts.user_start is not True or self.is_asked_again(facts)
 
+    def silent(self, since_ns: int) -> TurnStuck:
+        """Return that nothing happened since ``since_ns``, longer than this turn ever waited."""
+        finding = Finding(kind=StuckKind.SILENCE, count=0, since_ns=since_ns, tool_call=None)
+        return self._stuck_in(finding, None, None)
+
     def progress(self) -> TurnProgress:
         """Return the turn as it stands."""
         return TurnProgress(turn=self._turn(TurnStatus.IN_PROGRESS, None))
@@ -194,6 +206,7 @@ class OpenTurn:
         retry_of = thread.attempt_before(facts)
         cache = self._compared(call, run)
         records: list[TurnRecord] = [self._placed(record, run, retry_of, cache)]
+        thread.tools.learned = thread.tools.asked = frozenset()
         records.extend(self._answer(record, thread))
         if facts.tool_calls:
             self._tool_calls += len(facts.tool_calls)
@@ -203,7 +216,23 @@ class OpenTurn:
                 self.subagents.spawned(record, asked)
         thread.failure = Failure(record) if has_failed(call) else None
         self._count(record)
+        for finding in thread.watch.call(record, thread.tools.learned, thread.tools.asked):
+            records.append(self._stuck_in(finding, thread.subagent, call.key))
         return records
+
+    def _stuck_in(self, finding: Finding, subagent: str | None, call_key: str | None) -> TurnStuck:
+        self._stuck[finding.kind] = None
+        return TurnStuck(
+            turn=self.key,
+            subagent=subagent,
+            kind=finding.kind,
+            count=finding.count,
+            since_ns=finding.since_ns,
+            settled_at_ns=self._ledger.now_ns,
+            calls=self.calls,
+            call_key=call_key,
+            tool_call=finding.tool_call,
+        )
 
     def _answer(self, record: AgentCall, thread: Thread) -> list[TurnRecord]:
         if not record.facts.tool_results:
@@ -215,6 +244,9 @@ class OpenTurn:
 
     def _count(self, record: AgentCall) -> None:
         call = record.call
+        if self.calls:
+            wait_ns = call.timing.started_at_ns - self.ended_at_ns
+            self.longest_wait_ns = max(self.longest_wait_ns, wait_ns)
         self.calls += 1
         self.ended_at_ns = max(self.ended_at_ns, call.timing.ended_at_ns)
         self._cost = add_cost(self._cost, call.cost)
@@ -284,6 +316,7 @@ class OpenTurn:
             error_calls=self._error_calls,
             tool_calls=self._tool_calls,
             loop_repeats=repeats,
+            stuck=tuple(self._stuck),
             models=tuple(self._models),
             subagents=self.subagents.names(),
             usage=self._usage,

@@ -25,6 +25,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -33,6 +34,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanProto
 
@@ -63,6 +65,7 @@ class Received:
 
     spans: list[tuple[dict[str, object], SpanProto]] = field(default_factory=list)
     metrics: list[tuple[dict[str, object], Metric]] = field(default_factory=list)
+    logs: list[LogRecord] = field(default_factory=list)
     requests: list[ExportTraceServiceRequest] = field(default_factory=list)  # of spans
     sizes: list[int] = field(default_factory=list)  # of uncompressed requests
     fields: list[Mapping[str, str]] = field(default_factory=list)  # header fields
@@ -101,6 +104,11 @@ class _Script:
 
 
 def _keep(received: Received, signal: str, payload: bytes) -> None:
+    if signal == "logs":
+        for logs in ExportLogsServiceRequest.FromString(payload).resource_logs:
+            for group in logs.scope_logs:
+                received.logs += group.log_records
+        return
     if signal == "metrics":
         for metrics in ExportMetricsServiceRequest.FromString(payload).resource_metrics:
             resource = attributes_of(metrics.resource.attributes)

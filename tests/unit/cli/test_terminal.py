@@ -15,6 +15,7 @@ from heron_otel.cli.terminal import (
     console,
     cut,
     dollars,
+    loop_mark,
     moment,
     number,
     plain,
@@ -147,3 +148,10 @@ def test_what_a_turn_spent_has_auxiliary_calls_and_a_mark_for_what_it_lacks() ->
     assert spent(row) == "$0.1000"
     assert spent({**row, "auxiliary_cost_usd": 0.02, "unpriced_calls": 1}) == "$0.1200+"
     assert spent({**row, "cost_usd": None}) == "-"
+
+
+@pytest.mark.parametrize(
+    ("repeats", "mark"), [(None, ""), (1, ""), (4, ""), (5, " loop 5x"), (12, " loop 12x")]
+)
+def test_turn_that_repeats_one_tool_call_is_marked(repeats: int | None, mark: str) -> None:
+    assert loop_mark(repeats) == mark

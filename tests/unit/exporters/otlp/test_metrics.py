@@ -10,7 +10,7 @@ from heron_otel.exporters.otlp.config import OtlpConfig
 from heron_otel.exporters.otlp.encode_metrics import encode_metric_requests
 from heron_otel.exporters.otlp.exporter import OtlpExporter
 from heron_otel.exporters.sending import open_sender
-from heron_otel.records.telemetry import TelemetryBatch
+from heron_otel.records.telemetry import LogRecord, TelemetryBatch
 from tests.support.agent_calls import SECOND, START
 from tests.support.metric_points import metric_batch
 from tests.support.otlp_receiver import Answer, GrpcReceiver, HttpReceiver, attributes_of
@@ -53,10 +53,22 @@ def test_metrics_arrive_as_the_parser_of_the_protocol_reads_them(kind: type[Rece
 
 
 @pytest.mark.parametrize("kind", RECEIVERS)
-def test_spans_and_metrics_of_one_batch_go_to_their_own_services(kind: type[Receiver]) -> None:
-    both = TelemetryBatch.joined([named_batch("a"), metric_batch()])
+def test_signals_of_one_batch_go_to_their_own_services(kind: type[Receiver]) -> None:
+    event = LogRecord(
+        time_unix_nano=START,
+        event_name="heron.turn.stuck",
+        severity_number=13,
+        severity_text="WARN",
+        body="stuck",
+        attributes={"heron.stuck.count": 5},
+        trace_id="01" * 16,
+        span_id="02" * 8,
+        resource={"service.name": "claude-cli"},
+    )
+    logs = TelemetryBatch(logs=(event,))
     with kind() as receiver:
-        sent(receiver, both)
+        sent(receiver, TelemetryBatch.joined([named_batch("a"), metric_batch(), logs]))
+    assert [record.event_name for record in receiver.received.logs] == ["heron.turn.stuck"]
     assert receiver.received.names() == ["a"]
     assert [metric.name for _, metric in receiver.received.metrics] == [
         "heron.call.ended",
