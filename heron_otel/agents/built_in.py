@@ -14,6 +14,7 @@ _HERMES_TITLES = (
     "You name chat sessions.*",
     "Generate a short, descriptive title (3-7 words) for a conversation*",
 )
+_QWEN_SUMMARISER = "*You are the component that summarizes a conversation*"
 _AIDER_COMMIT = "You are an expert software engineer that generates concise*"
 _AIDER_SUMMARY = "[*]Briefly[*] summarize this partial conversation about programming*"
 _GOOSE_TITLE = "Reply with only a description in four words or less*"
@@ -42,6 +43,8 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             AuxiliaryRule(kind="compaction", tools=False, system="*summariz*"),
             # Runs beside the conversation, with tools and the whole history.
             AuxiliaryRule(kind="memory", system="*managed memory extraction*"),
+            # Asked with the tools and the system text of the main agent, for the prompt cache.
+            AuxiliaryRule(kind="compaction", prompt=_QWEN_SUMMARISER),
         ),
     ),
     ProfileConfig(

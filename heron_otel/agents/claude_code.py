@@ -101,6 +101,7 @@ class ClaudeCode:
             task_texts=_task_texts(texts) if user_start and not history else (),
             spawns=spawns(calls, _PROMPT_NAMES, _KIND_NAMES) if calls else (),
             notifications=_notifications(tail) if history else (),
+            opening=view.opening_texts() if session is None else (),
         )
 
 

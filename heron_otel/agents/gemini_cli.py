@@ -16,6 +16,10 @@ from heron_otel.records.agents import AgentFacts, CallRole
 _USER_AGENT = "GeminiCLI"  # GeminiCLI-tui/0.61.0/MODEL (linux; x64; terminal)
 _SCHEMAS = ("responseJsonSchema", "responseSchema")
 _ROUTER_MARK = b"complexity"
+_SUMMARISERS = (  # of this version, of earlier ones
+    "You are a specialized system component responsible for distilling chat history",
+    "You are the component that summarizes internal chat history",
+)
 _PROMPT_NAMES = ("prompt", "task", "objective", "query")
 _KIND_NAMES = ("agent_name", "agent", "name")
 _MAX_VERSION_CHARS = 64
@@ -57,7 +61,7 @@ def _auxiliary_kind(view: CallView) -> str | None:
     if request.stream or request.tools:
         return None
     if request.metadata.get("output_type") != "json":
-        return "other"
+        return "compaction" if view.system_text.startswith(_SUMMARISERS) else "other"
     for name in _SCHEMAS:
         schema = request.metadata.get(name)
         if schema is not None and _ROUTER_MARK in msgspec.json.encode(schema):

@@ -11,6 +11,7 @@ from heron_otel.agents.profile import (
     is_program_call,
     is_terminal,
     request_metadata,
+    side_kind,
     spawns,
 )
 from heron_otel.agents.prompts import COMMON_TAGS, ClientTags, notifications, visible_blocks
@@ -82,6 +83,8 @@ class Generic:
             task_texts=(user_text,) if user_text and not has_history else (),
             spawns=spawns(calls, _PROMPT_NAMES, _KIND_NAMES) if calls else (),
             notifications=notifications(tail[0]) if tail and not user_start else (),
+            opening=view.opening_texts() if conversation_id is None else (),
+            side_kind=side_kind(view, user_text) if not calls and conversation_id is None else None,
         )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -13,6 +14,9 @@ from heron_otel.records.wire import Json, ToolCall
 _OPEN_FINISHES = frozenset(("tool_call", "error", "compaction"))
 _OPEN_STOPS = frozenset(("tool_use", "pause_turn", "tool_calls", "function_call"))
 """Provider words after which the client calls again without a new prompt."""
+
+_ASKED_CHARS = 400  # at either end of a prompt: where a program says what it wants
+_SIDE_WORDS = re.compile(r"\b(?:(titles?)|summar(?:y|i[sz])\w*|compact\w*|condens\w*)\b", re.I)
 
 _WORD_TOKENS = 16  # room for a label, not for an answer to a person
 
@@ -74,6 +78,21 @@ def spawns(
             name = first_string(call.arguments, kind_names)
             found.append(SubagentSpawn(index=index, prompt=prompt.strip(), name=name, waits=waits))
     return tuple(found)
+
+
+def side_kind(view: CallView, prompt: str | None) -> str | None:
+    """Return what a call without tools asks about a conversation, None: nothing that is known.
+
+    Only the system text and the ends of the prompt are looked at: a transcript is between them.
+    """
+    if view.request.tools or prompt is None:
+        return None
+    ends = (view.system_text, prompt[:_ASKED_CHARS], prompt[-_ASKED_CHARS:])
+    for text in ends:
+        found = _SIDE_WORDS.search(text)
+        if found is not None:
+            return "title" if found[1] else "compaction"
+    return None
 
 
 def first_string(values: Mapping[str, Json], names: tuple[str, ...]) -> str | None:

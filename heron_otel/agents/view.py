@@ -39,9 +39,9 @@ class CallView:
     __slots__ = (
         "_fields",
         "_first_assistant",
-        "_first_user",
         "_has_assistant",
         "_header_values",
+        "_opening",
         "_system_text",
         "_tail",
         "_tail_end",
@@ -78,7 +78,7 @@ class CallView:
         self._tail_end = 0  # index of the wire item behind the tail
         self._has_assistant = False
         self.prefill: tuple[Message, ...] = ()  # set by tail()
-        self._first_user: Message | None = None
+        self._opening: list[Message] = []
         self._first_assistant: list[Message] | None = None
 
     @property
@@ -149,7 +149,13 @@ class CallView:
     def first_user(self) -> Message | None:
         """Return the first user message, or None."""
         self._read_head()
-        return self._first_user
+        return self._opening[0] if self._opening else None
+
+    def opening_texts(self) -> tuple[str, ...]:
+        """Return the texts of the user messages before the first answer, client text included."""
+        self._read_head()
+        texts = (part.get("content") for message in self._opening for part in message.parts)
+        return tuple(text for text in texts if isinstance(text, str))
 
     def first_assistant(self) -> list[Message]:
         """Return the messages of the first assistant items of the history, maybe none."""
@@ -165,8 +171,7 @@ class CallView:
             for messages in reversed(self.tail()):
                 for message in messages:
                     if message.role == "user":
-                        self._first_user = message
-                        return
+                        self._opening.append(message)
             return
         items = self.request.messages
         for index in range(min(len(items), MAX_HEAD_ITEMS)):
@@ -175,8 +180,8 @@ class CallView:
                     run.append(message)
                 elif run:
                     return
-                elif message.role == "user" and self._first_user is None:
-                    self._first_user = message
+                elif message.role == "user":
+                    self._opening.append(message)
 
     def tool_results(self) -> tuple[ToolResult, ...]:
         """Return the tool results in the tail, in wire order."""

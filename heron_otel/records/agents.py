@@ -85,6 +85,9 @@ class AgentFacts(msgspec.Struct, frozen=True, kw_only=True):
     task_texts: tuple[str, ...] = ()  # texts that may name the task of a sub-agent
     spawns: tuple[SubagentSpawn, ...] = ()  # tool calls of this response with a task in them
     notifications: tuple[TaskNotification, ...] = ()  # after the last assistant item
+    opening: tuple[str, ...] = ()  # user texts before the first answer; only without a wire id
+    side_kind: str | None = None  # what the call is for if it stands beside a conversation
+    continues: bool = False  # the prompt is what a compaction left of the history
 
 
 class AgentCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,9 @@ class TurnLimits:
     """Conversations known to belong to another session; the least recently seen is forgotten."""
     max_prompt_cache_bytes: int = 16_777_216
     """Digests of the last prompts of threads; the least recently used thread is forgotten."""
+    max_conversations: int = 2048
+    """Conversations without an id on the wire, and summaries of such, whose words are remembered;
+    the oldest one of the client that was silent longest is forgotten."""
     max_names: int = 64
     """Models and sub-agent names listed by one turn."""
     preview_chars: int = 500

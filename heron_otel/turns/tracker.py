@@ -85,7 +85,7 @@ class TurnTracker:
             "waiting": len(self._ledger.waiting),
             "in_flight": len(self._in_flight),
             "attempts": len(self._ledger.attempt_keys),
-            "lineage": len(self._lineage),
+            **self._lineage.held,
             "tool_bytes": self._ledger.tool_bytes,
             "mcp_calls": len(self._mcp),
         }

@@ -154,6 +154,8 @@ class OpenTurn:
         """
         if facts.turn_id is not None and facts.turn_id == self._turn_id:
             return True
+        if facts.continues and not self.terminal:
+            return True
         if self.main.failure is not None and self.main.failure.is_repeated_by(facts):
             return True
         is_answered = self.terminal and self._finish_reasons[:1] != ("length",)

@@ -291,11 +291,12 @@ def test_tasks_and_conversations_are_bounded_and_counted() -> None:
     for index in range(2, 5):
         out.feed(*sub(2.0 + index, f"call_{index}SubSubSubSub", f"{TASK} {index}"))
     assert out.tracker.counters["kin_limit"] == 2
-    assert out.tracker.held["lineage"] == 1
+    held = out.tracker.held
+    assert (held["tasks"], held["kin"]) == (0, 1)
     out.feed(*sub(8.0, "call_0SubSubSubSub", f"{TASK} 0"))  # its task was forgotten
     assert len(out.finish().subagents) == 3
     assert len(out.placed) == 5 + 4 * SIDES
-    assert out.tracker.held["lineage"] == 0
+    assert not any(out.tracker.held.values())
 
 
 def tree() -> list[LlmRecord]:
