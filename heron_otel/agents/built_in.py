@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from heron_otel.agents.settings import AuxiliaryRule, ProfileConfig
 
+_EDITOR_TAGS = ("environment_details",)
 _SUMMARISER = "You are a context summarization assistant*"
 _HERMES_TITLES = (
     "You name chat sessions.*",
@@ -17,7 +18,15 @@ _HERMES_TITLES = (
 _QWEN_SUMMARISER = "*You are the component that summarizes a conversation*"
 _AIDER_COMMIT = "You are an expert software engineer that generates concise*"
 _AIDER_SUMMARY = "[*]Briefly[*] summarize this partial conversation about programming*"
-_GOOSE_TITLE = "Reply with only a description in four words or less*"
+_GOOSE_TITLES = (
+    "Reply with only a description in four words or less*",
+    "Generate a short title (four words or less) for this conversation.*",
+)
+_GOOSE_SUMMARISERS = (
+    "The messages above are a conversation to summarize.*",
+    "## Summary Task\nGenerate detailed summary of conversation to date.*",
+)
+_HERMES_SUMMARISER = "You are a summarization agent creating a context checkpoint*"
 
 BUILT_IN: tuple[ProfileConfig, ...] = (
     ProfileConfig(
@@ -52,17 +61,29 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         user_agents=("Cline/*",),
         headers={"x-title": "Cline", "http-referer": "https://cline.bot*"},
         session=("header:x-task-id",),
+        client_tags=_EDITOR_TAGS,
     ),
     ProfileConfig(
-        name="roo-code", user_agents=("RooCode/*", "Roo-Code *"), headers={"x-title": "Roo Code"}
+        name="roo-code",
+        user_agents=("RooCode/*", "Roo-Code *", "roo-code/*"),
+        headers={"x-title": "Roo Code", "originator": "roo-code", "x-roo-app-version": "*"},
+        session=("header:x-roo-task-id", "header:session_id"),
+        kind_arguments=("mode", "name"),
+        client_tags=_EDITOR_TAGS,
     ),
     ProfileConfig(
         name="kilo-code",
-        user_agents=("Kilo-Code/*",),
-        headers={"x-title": "Kilo Code", "x-kilocode-taskid": "*"},
-        session=("header:x-kilocode-taskid",),
+        user_agents=("Kilo-Code/*", "kilo-code/*"),
+        headers={"x-title": "Kilo Code", "originator": "kilo-code", "x-kilocode-taskid": "*"},
+        session=("header:x-kilocode-taskid", "header:session_id"),
+        kind_arguments=("mode", "name"),
+        client_tags=_EDITOR_TAGS,
     ),
-    ProfileConfig(name="copilot-cli", headers={"copilot-integration-id": "copilot-developer-cli*"}),
+    ProfileConfig(
+        name="copilot-cli",
+        user_agents=("copilot/[0-9]*",),
+        headers={"copilot-integration-id": "copilot-developer-cli*"},
+    ),
     ProfileConfig(
         name="openclaw",
         tools=(
@@ -75,6 +96,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             "session_status",
         ),
         systems=(_SUMMARISER,),
+        kind_arguments=("agentId", "label"),
         auxiliary=(AuxiliaryRule(kind="compaction", tools=False, system=_SUMMARISER),),
     ),
     ProfileConfig(
@@ -88,16 +110,32 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             "cronjob",
         ),
         systems=_HERMES_TITLES,
+        prompts=(_HERMES_SUMMARISER,),
         task_arguments=("goal", "prompt", "task"),
-        auxiliary=tuple(
-            AuxiliaryRule(kind="title", tools=False, system=text) for text in _HERMES_TITLES
+        auxiliary=(
+            *(AuxiliaryRule(kind="title", tools=False, system=text) for text in _HERMES_TITLES),
+            AuxiliaryRule(kind="compaction", tools=False, prompt=_HERMES_SUMMARISER),
         ),
     ),
     ProfileConfig(
         name="goose",
         headers={"x-title": "[Gg]oose"},
-        systems=("You are a general-purpose AI agent called [Gg]oose*", _GOOSE_TITLE),
-        auxiliary=(AuxiliaryRule(kind="title", tools=False, system=_GOOSE_TITLE),),
+        systems=(
+            "You are a general-purpose AI agent called [Gg]oose*",
+            "You are a specialized subagent within the goose AI framework*",
+            *_GOOSE_TITLES,
+            *_GOOSE_SUMMARISERS,
+        ),
+        session=("header:agent-session-id",),
+        task_arguments=("instructions", "prompt", "task"),
+        kind_arguments=("source", "name"),
+        auxiliary=(
+            *(AuxiliaryRule(kind="title", tools=False, system=text) for text in _GOOSE_TITLES),
+            *(
+                AuxiliaryRule(kind="compaction", tools=False, system=text)
+                for text in _GOOSE_SUMMARISERS
+            ),
+        ),
     ),
     ProfileConfig(
         name="pi", systems=("You are an expert coding assistant operating inside pi, *",)
@@ -117,6 +155,11 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             AuxiliaryRule(kind="compaction", tools=False, system=_AIDER_SUMMARY),
         ),
     ),
-    ProfileConfig(name="openai-agents", user_agents=("Agents/Python*", "Agents/JavaScript*")),
+    ProfileConfig(
+        name="openai-agents",
+        user_agents=("Agents/Python*", "Agents/JavaScript*"),
+        task_arguments=("input",),  # Agent.as_tool; a hand-off goes on with the conversation
+        tool_is_kind=True,
+    ),
     ProfileConfig(name="litellm", user_agents=("litellm/*",)),
 )

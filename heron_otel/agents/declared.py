@@ -39,6 +39,7 @@ class Declared:
         self._fields = frozenset(name for config in configs for name in config.headers)
         self._tools = frozenset(name for config in configs for name in config.tools)
         self._systems = _Beginnings([p for c in configs for p in c.systems])
+        self._prompts = _Beginnings([p for c in configs for p in c.prompts])
 
     def facts(self, view: CallView) -> AgentFacts | None:
         """Return the facts of a call with the marks of one of the profiles, else None."""
@@ -48,6 +49,7 @@ class Declared:
             and self._fields.isdisjoint(headers)
             and self._tools.isdisjoint(view.request.tool_names)
             and not (self._systems and self._systems.may_match(view.system_text))
+            and not (self._prompts and self._prompts.may_match(_side_prompt(view)))
         ):
             return None
         for profile in self._profiles:
@@ -84,11 +86,13 @@ class _Profile:
         self._tools = frozenset(config.tools)
         self._min_tools = config.min_tools
         self._systems = _any_of(config.systems)
+        self._prompts = _any_of(config.prompts)
         self._session = _sources(config.session)
         self._parent = _sources(config.parent_session)
         self._rules = tuple(_Rule(rule) for rule in config.auxiliary)
         self._task_arguments = config.task_arguments
         self._kind_arguments = config.kind_arguments
+        self._tool_is_kind = config.tool_is_kind
         self._generic = Generic(ClientTags(config.client_tags))
 
     def knows(self, view: CallView) -> bool:
@@ -104,7 +108,9 @@ class _Profile:
             offered = self._tools.intersection(view.request.tool_names)
             if len(offered) >= self._min_tools:
                 return True
-        return self._systems is not None and bool(self._systems(view.system_text))
+        if self._systems is not None and self._systems(view.system_text):
+            return True
+        return self._prompts is not None and bool(self._prompts(_side_prompt(view)))
 
     def facts(self, view: CallView) -> AgentFacts:
         """Return what the call says, read as that of any agent where the profile is silent."""
@@ -119,13 +125,19 @@ class _Profile:
         return msgspec.structs.replace(
             found,
             agent_name=self._name,
+            marked=True,
             agent_version=_version(view) if self._user_agents is not None else None,
             session_id=(parent if is_subagent else session) or found.session_id,
             conversation_id=(parent if is_subagent else session) or found.conversation_id,
             role=role if kind is None else CallRole.AUXILIARY,
             auxiliary_kind=kind,
             subagent_id=session if is_subagent else None,
-            spawns=spawns(found.tool_calls, self._task_arguments, self._kind_arguments)
+            spawns=spawns(
+                found.tool_calls,
+                self._task_arguments,
+                self._kind_arguments,
+                tool_is_kind=self._tool_is_kind,
+            )
             if found.tool_calls
             else (),
         )
@@ -158,6 +170,13 @@ class _Rule:
         if self._system is not None and not self._system(view.system_text):
             return False
         return self._prompt is None or bool(self._prompt((facts.user_text or "")[:_PROMPT_CHARS]))
+
+
+def _side_prompt(view: CallView) -> str:
+    """Return the start of the first user text of a call without tools, else nothing."""
+    if view.request.tools:
+        return ""
+    return next(iter(view.opening_texts()), "")[:_PROMPT_CHARS]
 
 
 def _literal(pattern: str) -> str:

@@ -48,6 +48,7 @@ class GeminiCli:
         return msgspec.structs.replace(
             found,
             agent_name=self.name,
+            marked=True,
             agent_version=version[:_MAX_VERSION_CHARS] or None,
             role=CallRole.MAIN if kind is None else CallRole.AUXILIARY,
             auxiliary_kind=kind,

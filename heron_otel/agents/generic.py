@@ -32,8 +32,8 @@ SESSION_HEADERS = (
 """Request fields in which programs send the id of a conversation (opencode, pi, Codex, ...)."""
 
 _METADATA_NAMES = ("session_id", "conversation_id", "thread_id", "chat_id", "sessionId")
-_PROMPT_NAMES = ("prompt", "task", "message")
-_KIND_NAMES = ("subagent_type", "agent_name", "agent_type", "agent", "name")
+_PROMPT_NAMES = ("prompt", "task", "message", "instructions")
+_KIND_NAMES = ("subagent_type", "agent_name", "agent_type", "agent", "coworker", "name")
 _MAX_ID_CHARS = 256
 _ID = re.compile(
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
@@ -71,6 +71,7 @@ class Generic:
         user_start, user_text, user_digest = _prompt(view, tail, self._tags)
         return AgentFacts(
             agent_name=self.name,
+            marked=False,
             session_id=conversation_id or anchor_session(view),
             conversation_id=conversation_id,
             user_start=user_start,

@@ -15,6 +15,8 @@ _OPEN_FINISHES = frozenset(("tool_call", "error", "compaction"))
 _OPEN_STOPS = frozenset(("tool_use", "pause_turn", "tool_calls", "function_call"))
 """Provider words after which the client calls again without a new prompt."""
 
+_DESCRIPTIONS = ("description",)  # the task, where a kind stands beside it (deepagents)
+_MAX_TASKS = 16  # of one tool call
 _ASKED_CHARS = 400  # at either end of a prompt: where a program says what it wants
 _SIDE_WORDS = re.compile(r"\b(?:(titles?)|summar(?:y|i[sz])\w*|compact\w*|condens\w*)\b", re.I)
 
@@ -64,20 +66,54 @@ def spawns(
     kind_names: tuple[str, ...],
     *,
     waits: bool = False,
+    tool_is_kind: bool = False,
 ) -> tuple[SubagentSpawn, ...]:
-    """Return the tool calls that hand a task over in one of the arguments ``prompt_names``.
+    """Return the tasks that tool calls hand over in their arguments ``prompt_names``.
 
-    ``waits``: this client has no sub-agents that go on after their tool call was answered.
+    Some hand several over: numbered (``prompt_1``, ...) or in a list of objects. ``waits``: this
+    client has no sub-agents that go on after their tool call was answered. ``tool_is_kind``: its
+    tools are named after the sub-agents.
     """
     found: list[SubagentSpawn] = []
     for index, call in enumerate(calls):
         if not isinstance(call.arguments, dict):
             continue
-        prompt = first_string(call.arguments, prompt_names)
-        if prompt is not None:
-            name = first_string(call.arguments, kind_names)
-            found.append(SubagentSpawn(index=index, prompt=prompt.strip(), name=name, waits=waits))
+        for ordinal, (prompt, name) in enumerate(_tasks(call.arguments, prompt_names, kind_names)):
+            found.append(
+                SubagentSpawn(
+                    index=index,
+                    ordinal=ordinal,
+                    prompt=prompt.strip(),
+                    name=name or (call.name if tool_is_kind else None),
+                    waits=waits,
+                )
+            )
     return tuple(found)
+
+
+def _tasks(
+    arguments: Mapping[str, Json], prompt_names: tuple[str, ...], kind_names: tuple[str, ...]
+) -> list[tuple[str, str | None]]:
+    """Return the tasks in the arguments of a tool call with the kinds of their sub-agents."""
+    kind = first_string(arguments, kind_names)
+    prompt = first_string(arguments, prompt_names)
+    if prompt is None and kind is not None:
+        prompt = first_string(arguments, _DESCRIPTIONS)
+    if prompt is not None:
+        return [(prompt, kind)]
+    for value in arguments.values():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            inner = [each for each in value[:_MAX_TASKS] if isinstance(each, dict)]
+            texts = [(first_string(each, prompt_names), each) for each in inner]
+            return [
+                (text, first_string(each, kind_names) or kind)
+                for text, each in texts
+                if text is not None
+            ]
+    names = tuple(f"{name}_" for name in prompt_names)
+    numbered = [name for name in arguments if name.startswith(names) and name[-1].isdigit()]
+    texts_of = (first_string(arguments, (name,)) for name in sorted(numbered)[:_MAX_TASKS])
+    return [(text, kind) for text in texts_of if text is not None]
 
 
 def side_kind(view: CallView, prompt: str | None) -> str | None:

@@ -52,8 +52,8 @@ class AuxiliaryRule:
 class ProfileConfig:
     """One agent: the marks that tell its calls, and where they say what.
 
-    A call is of this agent when any of ``user_agents``, ``headers``, ``tools`` and ``systems``
-    agrees. What is left out is read as for the ``generic`` agent.
+    A call is of this agent when any of ``user_agents``, ``headers``, ``tools``, ``systems`` and
+    ``prompts`` agrees. What is left out is read as for the ``generic`` agent.
     """
 
     name: str
@@ -68,6 +68,8 @@ class ProfileConfig:
     """How many of them a request must offer."""
     systems: tuple[str, ...] = ()
     """Patterns of the start of the system text."""
+    prompts: tuple[str, ...] = ()
+    """Patterns of the first user text of calls without tools: marks of side calls."""
     session: tuple[str, ...] = ()
     """Where the session id is: ``header:NAME`` or ``body:MEMBER[.MEMBER]``; the first counts."""
     parent_session: tuple[str, ...] = ()
@@ -75,7 +77,8 @@ class ProfileConfig:
     client_tags: tuple[str, ...] = ()
     """Tags around text that the client puts into prompts of the user."""
     task_arguments: tuple[str, ...] = ("prompt", "task", "message")
-    """Arguments of a tool call that hold the task of a sub-agent."""
+    """Arguments of a tool call that hold the task of a sub-agent: texts, or numbered texts
+    (``prompt_1``, ``prompt_2``), or the same inside a list of objects."""
     kind_arguments: tuple[str, ...] = (
         "subagent_type",
         "agent_name",
@@ -84,6 +87,8 @@ class ProfileConfig:
         "name",
     )
     """Arguments that hold the kind of the sub-agent."""
+    tool_is_kind: bool = False
+    """Whether a tool that takes a task is named after its sub-agent."""
     auxiliary: tuple[AuxiliaryRule, ...] = ()
     """Calls beside the conversation; the first rule that agrees counts."""
 
@@ -93,12 +98,12 @@ class ProfileConfig:
             yield Problem(
                 "name", f"must be lower-case letters, digits, '.', '_' or '-', got {self.name!r}"
             )
-        if not (self.user_agents or self.headers or self.tools or self.systems):
-            yield Problem("", "must have a mark: user_agents, headers, tools or systems")
+        if not (self.user_agents or self.headers or self.tools or self.systems or self.prompts):
+            yield Problem("", "must have a mark: user_agents, headers, tools, systems or prompts")
         for name in self.headers:
             if not _FIELD.fullmatch(name):
                 yield Problem(f"headers.{name}", "must be a field name in lower case")
-        for marks in ("user_agents", "tools", "systems"):
+        for marks in ("user_agents", "tools", "systems", "prompts"):
             values: tuple[str, ...] = getattr(self, marks)
             if "" in values:
                 yield Problem(marks, "must not be empty")

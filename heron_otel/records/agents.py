@@ -52,6 +52,7 @@ class SubagentSpawn(msgspec.Struct, frozen=True, kw_only=True):
     index: int  # position in AgentFacts.tool_calls
     prompt: str  # the task given to the sub-agent
     name: str | None  # kind of the sub-agent, from the arguments
+    ordinal: int = 0  # among the tasks of that tool call
     waits: bool = False  # the client answers it only when the sub-agent is done
 
 
@@ -68,6 +69,7 @@ class AgentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     agent_name: str | None  # None: no agent; the call is a trace of its own
     agent_version: str | None = None
+    marked: bool = True  # the call carries a mark of that agent
     session_id: str | None = None
     conversation_id: str | None = None  # only when the wire carries a real one
     role: CallRole = CallRole.MAIN

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from heron_otel.records.agents import AgentCall
+from heron_otel.records.agents import AgentCall, AgentFacts
 from heron_otel.turns.kin import Client, Kin
 from heron_otel.turns.limits import TurnLimits
 
@@ -45,7 +45,7 @@ class Conversation:
 
 
 class Compactions:
-    """Last words and summaries of conversations, of the same agent at the same address.
+    """Last words and summaries of conversations, of the agents at one address.
 
     A conversation is named by its own anchor (``AgentFacts.session_id`` as ``agents/`` read it).
     At ``TurnLimits.max_conversations`` of each, or 64 of one client, the oldest is forgotten and
@@ -91,10 +91,12 @@ class Compactions:
         if lines:
             self._summaries.put(client, "\n".join(lines), _Summary(kin, lines))
 
-    def continued(self, client: Client, texts: tuple[str, ...]) -> Kin | None:
+    def continued(self, client: Client, facts: AgentFacts, texts: tuple[str, ...]) -> Kin | None:
         """Return where a conversation belongs that has a summary in its opening ``texts``."""
         for summary in self._summaries.latest(client):
-            if any(line in text for line in summary.lines for text in texts):
+            if summary.kin.may_hold(facts) and any(
+                line in text for line in summary.lines for text in texts
+            ):
                 return summary.kin
         return None
 

@@ -11,12 +11,13 @@ from heron_otel.records.agents import AgentFacts, CallRole
 from heron_otel.turns.ledger import SessionKey
 from heron_otel.turns.limits import TurnLimits
 
-Client = tuple[str, str, str]  # source, agent name, client address
+Client = tuple[str, str]  # source, client address
 
 
 class Kin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the calls of a conversation belong."""
 
+    agent_name: str
     session_id: str
     conversation_id: str | None
     subagent_id: str | None  # None: they go on with the session itself
@@ -25,16 +26,25 @@ class Kin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def of(cls, facts: AgentFacts) -> Kin:
         """Return where a call belongs by its own facts."""
         return cls(
+            agent_name=facts.agent_name or "",
             session_id=facts.session_id or "",
             conversation_id=facts.conversation_id,
             subagent_id=facts.subagent_id,
         )
+
+    def may_hold(self, facts: AgentFacts) -> bool:
+        """Return whether a conversation of the agent in ``facts`` can belong here.
+
+        A sub-agent, or an agent after a compaction, may lack the marks of its kind.
+        """
+        return facts.agent_name == self.agent_name or not facts.marked
 
     def take(self, facts: AgentFacts) -> AgentFacts:
         """Return ``facts`` of a call that belongs here; a sub-agent with an id keeps it."""
         is_subagent = self.subagent_id is not None and facts.role is CallRole.MAIN
         return msgspec.structs.replace(
             facts,
+            agent_name=self.agent_name,
             session_id=self.session_id,
             conversation_id=self.conversation_id,
             role=CallRole.SUBAGENT if is_subagent else facts.role,

@@ -47,7 +47,7 @@ class Lineage:
         started, facts = record.started, record.facts
         if facts.agent_name is None:
             return record
-        client = (started.source, facts.agent_name, started.client_address)
+        client = (started.source, started.client_address)
         kin = self._kin.of(started.source, facts)
         if kin is None:
             kin = self._tasks.claim(client, record) or self._continued(client, facts)
@@ -60,7 +60,7 @@ class Lineage:
         call, own = record.call, record.facts
         if own.agent_name is None:
             return record
-        client = (call.source, own.agent_name, call.exchange.client_address)
+        client = (call.source, call.exchange.client_address)
         facts = self._facts(client, record)
         if facts is not own:
             record = AgentCall(call=call, facts=facts)
@@ -106,7 +106,7 @@ class Lineage:
         kin = self._kin.of(source, own)
         if kin is None and (kin := self._tasks.take(client, record)) is not None:
             if own.session_id is not None:
-                self._kin.add(source, client[1], own.session_id, kin)
+                self._kin.add(source, own.agent_name or "", own.session_id, kin)
         elif own.opening:
             if own.session_id is not None and self._compactions.knows(client, own.session_id):
                 own = self._beside(client, record)
@@ -139,7 +139,7 @@ class Lineage:
         if kin is None:
             return facts
         continues = facts.user_text is not None and (
-            self._compactions.continued(client, (facts.user_text,)) is not None
+            self._compactions.continued(client, facts, (facts.user_text,)) is not None
         )
         return kin.take(msgspec.structs.replace(facts, continues=continues))
 
@@ -150,9 +150,9 @@ class Lineage:
         session_id = facts.session_id
         if session_id is not None and self._compactions.knows(client, session_id):
             return None
-        kin = self._compactions.continued(client, facts.opening)
+        kin = self._compactions.continued(client, facts, facts.opening)
         if kin is not None and session_id is not None:
-            self._kin.add(client[0], client[1], session_id, kin)
+            self._kin.add(client[0], facts.agent_name or "", session_id, kin)
         return kin
 
 

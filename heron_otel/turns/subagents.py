@@ -14,14 +14,14 @@ from heron_otel.records.agents import (
 )
 from heron_otel.records.turns import SubagentRun, ToolRun, TurnKey
 from heron_otel.records.wire import Json
-from heron_otel.turns.keys import derive_key
+from heron_otel.turns.keys import derive_key, task_key
 from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.thread import Thread
 from heron_otel.turns.tool_runs import PendingTool
 from heron_otel.turns.usage import NO_COST, NO_USAGE, add_cost, add_usage
 
-_LAUNCHED = re.compile(r"\b(?:background|launched|spawned)\b", re.IGNORECASE)
-"""Words of results that come before the sub-agent is done (Claude Code, Qwen Code, ...)."""
+_LAUNCHED = re.compile(r"\b(?:accepted|background|launched|spawned)\b", re.IGNORECASE)
+"""Words of results that come before the sub-agent is done (Claude Code, Qwen Code, OpenClaw)."""
 _PROMPT_CHARS = 2000  # of a task, compared with the prompt of a sub-agent
 _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
 
@@ -32,6 +32,7 @@ class Spawn:
     __slots__ = (
         "answered",
         "awaited_until_ns",
+        "key",
         "name",
         "prompt",
         "result_text",
@@ -43,6 +44,7 @@ class Spawn:
 
     def __init__(self, pending: PendingTool, spawn: SubagentSpawn) -> None:
         self.tool_run = pending.key
+        self.key = task_key(pending.key, spawn.ordinal)
         self.tool_id = canonical_tool_id(pending.tool_call.id) if pending.tool_call.id else None
         self.prompt = spawn.prompt[:_PROMPT_CHARS]
         self.name = spawn.name
@@ -211,7 +213,7 @@ class Subagents:
         """Return the spawning call, not taken yet, whose task or result names this sub-agent."""
         facts = record.facts
         for spawn in self._spawns:
-            if spawn.tool_run == facts.subagent_id:
+            if spawn.key == facts.subagent_id:
                 return spawn
         tasks = [text[:_PROMPT_CHARS] for text in facts.task_texts]
         for spawn in self._spawns:

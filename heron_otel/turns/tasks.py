@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentFacts, CallRole
-from heron_otel.turns.keys import derive_key
+from heron_otel.turns.keys import derive_key, task_key
 from heron_otel.turns.kin import Client, Kin
 from heron_otel.turns.ledger import CallKey
 from heron_otel.turns.limits import TurnLimits
@@ -46,11 +46,25 @@ class _Task:
         self.request_digest: str | None = None  # of that call
 
     def is_in(self, texts: tuple[str, ...]) -> bool:
-        """Return whether one of the texts is the task, or holds a long one."""
+        """Return whether one of the texts is the task, or holds it.
+
+        A short one has to stand on lines of its own, as between tags of the client.
+        """
         task = self.text
-        return any(task == text[:TASK_CHARS] for text in texts) or (
-            len(task) >= _LONG_TASK_CHARS and any(task in text for text in texts)
-        )
+        for text in texts:
+            if text[:TASK_CHARS] == task:
+                return True
+            start = text.find(task)
+            if start >= 0 and (
+                len(task) >= _LONG_TASK_CHARS
+                or (text[start - 1 : start] in ("", "\n") and _ends_line(text, start + len(task)))
+            ):
+                return True
+        return False
+
+
+def _ends_line(text: str, end: int) -> bool:
+    return text[end : end + 1] in ("", "\n")
 
 
 class Tasks:
@@ -131,9 +145,10 @@ class Tasks:
             if len(text) < _MIN_TASK_CHARS or len(text.split(None, 1)) < 2:
                 continue
             kin = Kin(
+                agent_name=facts.agent_name or "",
                 session_id=facts.session_id or "",
                 conversation_id=facts.conversation_id,
-                subagent_id=derive_key("tool", call.key, str(spawn.index)),
+                subagent_id=task_key(derive_key("tool", call.key, str(spawn.index)), spawn.ordinal),
             )
             task = _Task(text, kin, client, from_ns, _connection(record))
             held = self._clients.setdefault(client, [])
@@ -158,6 +173,7 @@ class Tasks:
             if (
                 not task.from_ns <= at_ns <= task.from_ns + self._limits.idle_ns
                 or task.kin.session_id == facts.session_id
+                or not task.kin.may_hold(facts)
                 or not task.is_in(facts.task_texts)
             ):
                 continue

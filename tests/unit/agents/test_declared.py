@@ -169,6 +169,18 @@ def test_hermes_is_known_by_its_tools_and_its_title_call_is_excluded() -> None:
         ({"headers": {"x-title": "Kilo Code", "x-kilocode-taskid": "t"}}, "kilo-code", None),
         ({"headers": {"x-title": "goose"}}, "goose", None),
         (
+            {"system_texts": ["You are a specialized subagent within the goose AI framework, ..."]},
+            "goose",
+            None,
+        ),
+        ({"headers": {"user-agent": "roo-code/3.45.0 (darwin) node/22"}}, "roo-code", "3.45.0"),
+        ({"headers": {"originator": "kilo-code"}}, "kilo-code", None),
+        (
+            {"headers": {"user-agent": "copilot/0.0.403 (client/cli linux v24.11.1)"}},
+            "copilot-cli",
+            "0.0.403",
+        ),
+        (
             {"system_texts": ["You are a general-purpose AI agent called goose, made by ..."]},
             "goose",
             None,
@@ -205,6 +217,75 @@ def test_calls_beside_the_conversation_of_aider_are_auxiliary() -> None:
         for text in (commit, summary)
     ]
     assert kinds == ["commit_message", "compaction"]
+
+
+HERMES_SUMMARY = "You are a summarization agent creating a context checkpoint. Treat ..."
+GOOSE_SUMMARY = "The messages above are a conversation to summarize. Create a ..."
+GOOSE_TITLE = "Generate a short title (four words or less) for this conversation.\nTitle ..."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "system_text", "agent", "kind"),
+    [
+        (HERMES_SUMMARY, None, "hermes", "compaction"),
+        ("Please summarize.", GOOSE_SUMMARY, "goose", "compaction"),
+        ("hello", GOOSE_TITLE, "goose", "title"),
+    ],
+)
+def test_side_calls_without_tools_are_known_by_their_words(
+    prompt: str, system_text: str | None, agent: str, kind: str
+) -> None:
+    texts = [system_text] if system_text else []
+    found = facts(call([user(prompt)], offered=None, system_texts=texts, text="x"))
+    assert (found.agent_name, found.role, found.auxiliary_kind) == (agent, "auxiliary", kind)
+    with_tools = facts(call([user(prompt)], offered=("Bash",), text="x"))
+    assert (with_tools.agent_name, with_tools.role) == ("generic", "main")
+
+
+def test_sessions_of_goose_and_roo_code_are_in_their_fields() -> None:
+    goose = facts(call([user("x")], headers={"x-title": "goose", "agent-session-id": "g-1"}))
+    roo = facts(call([user("x")], headers={"x-title": "Roo Code", "x-roo-task-id": "r-1"}))
+    assert (goose.conversation_id, roo.conversation_id) == ("g-1", "r-1")
+
+
+TWO = [{"goal": "read the log"}, {"goal": "read the code", "name": "reader"}]
+COPILOT = {"user-agent": "copilot/0.0.403"}
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments", "found"),
+    [
+        ({"offered": HERMES}, {"goal": "read it"}, [("read it", None)]),
+        (
+            {"offered": HERMES},
+            {"tasks": TWO},
+            [("read the log", None), ("read the code", "reader")],
+        ),
+        (
+            {"headers": {"x-title": "Cline"}},
+            {"prompt_2": "b", "prompt_1": "a", "note": "c"},
+            [("a", None), ("b", None)],
+        ),
+        (
+            {"headers": {"x-title": "Roo Code"}},
+            {"mode": "code", "message": "fix it"},
+            [("fix it", "code")],
+        ),
+        ({"headers": COPILOT}, {"agent_type": "task", "prompt": "fix it"}, [("fix it", "task")]),
+        ({"offered": OPENCLAW}, {"task": "fix it", "label": "fix"}, [("fix it", "fix")]),
+        ({"headers": {"user-agent": "Agents/Python 0.24.0"}}, {"input": "hi"}, [("hi", "helper")]),
+        ({}, {"subagent_type": "coder", "description": "fix it"}, [("fix it", "coder")]),
+        ({}, {"description": "a file"}, []),
+        ({}, {"tasks": [1, {"prompt": ""}], "prompt_x": "a"}, []),
+    ],
+)
+def test_tasks_are_read_where_each_agent_puts_them(
+    more: dict[str, Any], arguments: Any, found: list[tuple[str, str | None]]
+) -> None:
+    asked = asks("call_helper000000001", "helper", **arguments)
+    spawns = facts(call([user("go")], tools=[asked], **more)).spawns
+    assert [(each.prompt, each.name) for each in spawns] == found
+    assert [each.ordinal for each in spawns] == [*range(len(found))]
 
 
 def test_profile_of_the_user_reads_what_it_describes() -> None:
@@ -287,6 +368,7 @@ def test_hostile_pattern_ends() -> None:
         ({"name": "x"}, "", "must have a mark"),
         ({"name": "x", "tools": ("a",)}, "min_tools", "must be from 1 to 1, got 2"),
         ({"name": "x", "systems": ("",)}, "systems", "must not be empty"),
+        ({"name": "x", "prompts": ("",)}, "prompts", "must not be empty"),
         ({"name": "x", "headers": {"X-Up": "*"}}, "headers.X-Up", "field name in lower case"),
         ({"name": "x", "systems": ("a",), "session": ("cookie:a",)}, "session", "header:NAME"),
         ({"name": "x", "systems": ("a",), "session": ("header:A B",)}, "session", "field name"),

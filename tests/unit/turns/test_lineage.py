@@ -185,6 +185,44 @@ def test_sub_agent_that_names_only_its_parent_is_in_the_turn_of_the_root() -> No
     assert out.subagents[1].tool_run == spawning.key
 
 
+HERMES = ("terminal", "skill_view", "delegate_task")
+OTHER_TASK = "Count the bytes here."
+
+
+def test_tasks_of_one_tool_call_are_sub_agents_below_one_tool_run() -> None:
+    tasks: Any = [{"goal": TASK}, {"goal": OTHER_TASK}]
+    more: dict[str, Any] = {"headers": {}, "offered": HERMES}
+    bare: dict[str, Any] = {"headers": {}}  # sub-agents lack the tools that mark the agent
+    out = run([
+        agent([user("go")], 0.0, tools=[asks(SPAWN, "delegate_task", tasks=tasks)], **more),
+        *sub(1.0, "call_SubSubSubSubSu1", **bare),
+        *sub(1.05, "call_SubSubSubSubSu2", OTHER_TASK, **bare),
+        answered(2.0, (SPAWN, "42, 4242"), **more),
+    ])  # fmt: skip
+    (turn,) = out.turns
+    assert (turn.key.agent_name, turn.calls) == ("hermes", 6)
+    (spawning,) = [each for each in out.tools if each.tool_call.name == "delegate_task"]
+    assert [each.tool_run for each in out.subagents] == [spawning.key, spawning.key]
+    assert len({each.id for each in out.subagents}) == 2
+    assert {each.agent_call.facts.agent_name for each in out.placed} == {"hermes"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "nested"),
+    [
+        (f"<task>\n{TASK}\n</task>", 1),
+        (f"[Subagent Task]\n\n{TASK}", 1),
+        (f"Somebody wrote: {TASK}", 0),
+        (f"Somebody wrote: {TASK * 2}", 1),
+    ],
+)
+def test_task_may_stand_inside_words_of_the_client(prompt: str, nested: int) -> None:
+    task = TASK * 2 if TASK * 2 in prompt else TASK
+    first = agent([user("go")], 0.0, tools=[spawn(prompt=task)])
+    out = run([first, *sub(1.0, prompt=prompt), answered(2.0, (SPAWN, "42"))])
+    assert len(out.subagents) == nested
+
+
 def on_port(record: LlmCall, port: int) -> LlmCall:
     exchange = msgspec.structs.replace(record.exchange, client_port=port)
     return msgspec.structs.replace(record, exchange=exchange)
