@@ -36,7 +36,9 @@ def anchor_session(view: CallView) -> str | None:
     if user is None:
         return None
     if view.has_assistant():
-        calls, text = _history_signature(view.first_assistant())
+        run = view.first_assistant()
+        # An answer of Gemini is one item; Gemini CLI puts a summary behind the last one.
+        calls, text = _history_signature(run[:1] if view.wire_api == "gemini" else run)
     else:
         response = view.response
         if response is None:
