@@ -92,13 +92,18 @@ class Compactions:
             self._summaries.put(client, "\n".join(lines), _Summary(kin, lines))
 
     def continued(self, client: Client, facts: AgentFacts, texts: tuple[str, ...]) -> Kin | None:
-        """Return where a conversation belongs that has a summary in its opening ``texts``."""
+        """Return where a conversation belongs that has a summary in its opening ``texts``.
+
+        Summaries may share lines; the one with the most lines counts, of equal ones the youngest.
+        """
+        best: _Summary | None = None
+        score = 0
         for summary in self._summaries.latest(client):
-            if summary.kin.may_hold(facts) and any(
-                line in text for line in summary.lines for text in texts
-            ):
-                return summary.kin
-        return None
+            if summary.kin.may_hold(facts):
+                found = sum(any(line in text for text in texts) for line in summary.lines)
+                if found > score:
+                    best, score = summary, found
+        return best.kin if best is not None else None
 
     def shown(self, client: Client, texts: tuple[str, ...], least: int) -> Kin | None:
         """Return where a side call belongs that was shown last words, ``least`` 1 or 2 of them."""

@@ -22,6 +22,7 @@ import zstandard
 from tests.replay.scenarios import (
     anthropic_calls,
     bedrock_calls,
+    delegation,
     faults,
     gateway_calls,
     gemini_calls,
@@ -59,6 +60,7 @@ SCENARIOS: dict[str, Scenario] = {
         maker_calls,
         gateway_calls,
         mcp_calls,
+        delegation,
     )
     for scenario in module.SCENARIOS
 }

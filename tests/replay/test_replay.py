@@ -7,6 +7,7 @@ log does not depend on it.
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -226,6 +227,12 @@ TURNS = {
         ("generic", "complete", 2, 1, 0, 0),
     ],
     "mcp-agent": [("generic", "complete", 3, 4, 0, 0)],
+    "openai-chat-delegation": [
+        ("generic", "complete", 6, 4, 0, 1),
+        ("generic", "complete", 6, 4, 0, 1),
+        ("generic", "complete", 1, 0, 0, 0),
+        ("generic", "complete", 1, 0, 0, 0),
+    ],
     "agents-workday": [
         ("claude-cli", "cancelled", 1, 0, 1, 0),
         ("claude-cli", "complete", 2, 1, 0, 0),
@@ -266,6 +273,22 @@ def test_a_background_subagent_is_nested_in_the_turn_that_spawned_it() -> None:
         "execute_tool Bash",
         "chat claude-opus-5",
     ]
+
+
+@pytest.mark.case(95)
+def test_sub_agents_and_summaries_without_ids_stay_in_their_sessions() -> None:
+    spans = spans_of("--policy", "full", capture_of(CASE_FOLDER / "openai-chat-delegation"))
+    found = turns(spans)
+    for hall in ("north", "south"):
+        of_hall = [turn for turn in found if hall in json.dumps(turn["attributes"])]
+        assert len({turn["attributes"]["heron.session.id"] for turn in of_hall}) == 1
+        spawns = [each for each in children(spans, of_hall[0]) if "delegate" in each["name"]]
+        nested = [child for spawn in spawns for child in children(spans, spawn)]
+        assert [each["name"] for each in nested] == ["invoke_agent counter"] * 2
+        for each in nested:
+            names = [child["name"] for child in children(spans, each)]
+            assert names == ["chat gpt-5-mini", "execute_tool count_books", "chat gpt-5-mini"]
+            assert hall in json.dumps(children(spans, each)[0]["attributes"])
 
 
 @each_case

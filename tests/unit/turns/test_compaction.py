@@ -87,6 +87,25 @@ def test_session_goes_on_after_its_history_was_summarised(summarise: Any, openin
     assert facts.session_id == first.key.session_id
 
 
+def test_summaries_that_share_lines_are_told_apart_by_the_others() -> None:
+    other_asked, other_said = "Read blanks as tabs in the writer.", "Blanks are tabs now."
+    other = [user(other_asked), assistant(other_said)]
+    shared = f"The other project is not touched at all.\n{LINES[1]}\n{LINES[2]}"
+    opening = OPENINGS["summary, acknowledged"]
+    out = run([
+        *before(),
+        agent(other[:1], 2.0, text=other_said),
+        in_history(),
+        agent([*other, user(TASK)], 11.0, offered=None, text=shared),
+        agent(opening, 20.0, text="Done."),
+        agent([user(shared), *opening[1:]], 21.0, text="Done there."),
+    ])  # fmt: skip
+    sessions = {turn.answer_text: turn.key.session_id for turn in out.turns}
+    assert sessions["Done."] == sessions[SAID]
+    assert sessions["Done there."] == sessions[other_said]
+    assert len(set(sessions.values())) == 2
+
+
 def test_session_is_summarised_twice() -> None:
     again = "\n".join(f"{line} And the writer too." for line in LINES)
     opening = OPENINGS["summary, acknowledged"]
