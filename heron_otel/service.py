@@ -251,6 +251,7 @@ class Service:
             turns=settings.turns,
             profiles=settings.profiles,
             book=settings.book,
+            count_tokens=settings.count_tokens,
             signal=name.partition("/")[0],
             metrics=settings.metrics,
             deliver=deliver,

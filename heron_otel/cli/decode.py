@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
                 turns=settings.turns,
                 profiles=settings.profiles,
                 book=settings.book,
+                count_tokens=settings.count_tokens,
                 deliver=_write,
             )
         ],

@@ -34,6 +34,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "turns": "heron_otel.pipeline.processors:TURNS",
         "agents": "heron_otel.pipeline.processors:AGENTS",
         "cost": "heron_otel.pipeline.processors:COST",
+        "tokens": "heron_otel.pipeline.processors:TOKENS",
         "metrics": "heron_otel.pipeline.processors:METRICS",
     },
     "exporters": {

@@ -24,6 +24,7 @@ from heron_otel.records.wire import LlmCall
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.tracker import TurnTracker
 from heron_otel.wire.calls import WireCalls
+from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.messages import MEMO_BYTES
 
 
@@ -50,11 +51,12 @@ class Analysis:
         profiles: tuple[Profile, ...] = PROFILES,
         hops: Hops | None = None,
         book: PriceBook | None = None,
+        count_tokens: CountTokens | None = None,
         observed: bool = False,
     ) -> None:
         self._source = source
         self._observed = observed
-        self._wire = WireCalls(source, memory_bytes=memory_bytes)
+        self._wire = WireCalls(source, memory_bytes=memory_bytes, count_tokens=count_tokens)
         self._costs = Costs(book)
         self._agents = AgentCalls(profiles)
         self._turns = TurnTracker(limits)

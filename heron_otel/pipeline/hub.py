@@ -24,10 +24,13 @@ from heron_otel.telemetry.metric_settings import MetricsConfig
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.telemetry.spans import Spans
 from heron_otel.turns.limits import TurnLimits
+from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.messages import MEMO_BYTES
 
-_Group = tuple[frozenset[str], TurnLimits, tuple[Profile, ...], PriceBook | None]
-"""Sources whose calls are folded together, and the settings of their turns, agents and costs."""
+_Group = tuple[
+    frozenset[str], TurnLimits, tuple[Profile, ...], PriceBook | None, CountTokens | None
+]
+"""Sources whose calls are folded together, and the settings of their stages."""
 
 # Hand-overs that wait for the analysis. One is at most a batch of a receiver (256 KiB encoded, or
 # one record), so this is also the bound in bytes; more would only add delay.
@@ -45,6 +48,7 @@ class Route:
     deliver: Callable[[TelemetryBatch], None]
     profiles: tuple[Profile, ...] = PROFILES
     book: PriceBook | None = None  # None: no costs
+    count_tokens: CountTokens | None = None  # None: guessed by size
     signal: str = "traces"
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
@@ -192,7 +196,7 @@ class Hub:
         analysis = self._analyses.get((group, source))
         if analysis is None:
             hops = self._hops.setdefault(group, Hops())
-            _, limits, profiles, book = group
+            _, limits, profiles, book, count_tokens = group
             analysis = Analysis(
                 source,
                 limits,
@@ -201,6 +205,7 @@ class Hub:
                 profiles=profiles,
                 hops=hops,
                 book=book,
+                count_tokens=count_tokens,
                 observed=group in self._observed,
             )
             self._analyses[group, source] = analysis
@@ -245,7 +250,7 @@ class Hub:
 
 
 def _group_of(route: Route) -> _Group:
-    return route.sources, route.turns, route.profiles, route.book
+    return route.sources, route.turns, route.profiles, route.book, route.count_tokens
 
 
 @dataclass(frozen=True, slots=True)

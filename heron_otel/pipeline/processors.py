@@ -18,10 +18,12 @@ from heron_otel.cost.book import PriceBook
 from heron_otel.cost.settings import CostConfig
 from heron_otel.errors import HeronError
 from heron_otel.pipeline.price_book import book_of, default_book
+from heron_otel.pipeline.tokenizer import TokensConfig, token_counter
 from heron_otel.telemetry.metric_settings import MetricsConfig
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.stuck import StuckLimits
+from heron_otel.wire.estimate import CountTokens
 
 _DEFAULT = TurnLimits()
 _NS = 1_000_000_000
@@ -135,6 +137,7 @@ class StageSettings:
     turns: TurnLimits = _DEFAULT
     profiles: tuple[Profile, ...] = PROFILES
     book: PriceBook | None = field(default_factory=default_book)  # None: no costs
+    count_tokens: CountTokens | None = None  # None: guessed by size
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
@@ -154,6 +157,8 @@ def stage_settings(processors: Iterable[tuple[str, object]]) -> StageSettings:
                 found = replace(found, profiles=profiles_of(config))
             case CostConfig():
                 found = replace(found, book=book_of(config))
+            case TokensConfig():
+                found = replace(found, count_tokens=token_counter(config))
             case MetricsConfig():
                 found = replace(found, metrics=config)
             case _:
@@ -165,6 +170,7 @@ SPANS = ProcessorFactory(type="spans", config=SpansConfig, stability=Stability.A
 TURNS = ProcessorFactory(type="turns", config=TurnsConfig, stability=Stability.ALPHA)
 AGENTS = ProcessorFactory(type="agents", config=AgentsConfig, stability=Stability.ALPHA)
 COST = ProcessorFactory(type="cost", config=CostConfig, stability=Stability.ALPHA)
+TOKENS = ProcessorFactory(type="tokens", config=TokensConfig, stability=Stability.ALPHA)
 METRICS = ProcessorFactory(
     type="metrics", config=MetricsConfig, stability=Stability.ALPHA, signals=frozenset({"metrics"})
 )

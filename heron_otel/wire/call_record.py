@@ -19,7 +19,7 @@ from heron_otel.records.http import (
 from heron_otel.records.wire import CallError, Json, LlmCall, LlmRequest, LlmResponse
 from heron_otel.wire.api import Answer, WireApi
 from heron_otel.wire.errors import ERROR_FIELD, error_of_end, error_of_status
-from heron_otel.wire.estimate import estimate_usage
+from heron_otel.wire.estimate import CountTokens, estimate_usage
 from heron_otel.wire.messages import make_message
 from heron_otel.wire.providers import provider_of_response
 from heron_otel.wire.server_facts import server_facts
@@ -59,9 +59,18 @@ class Folded(msgspec.Struct, kw_only=True):
 
 
 def make_call(
-    exchange: HttpExchange, request: HttpRequest, asked: Asked, folded: Folded, source: str
+    exchange: HttpExchange,
+    request: HttpRequest,
+    asked: Asked,
+    folded: Folded,
+    *,
+    source: str,
+    count_tokens: CountTokens | None = None,
 ) -> LlmCall:
-    """Return the call that ``exchange`` is; ``source`` is the receiver id."""
+    """Return the call that ``exchange`` is; ``source`` is the receiver id.
+
+    ``count_tokens`` counts where the answer does not say them.
+    """
     response = exchange.response
     api = asked.api
     answer = folded.answer
@@ -77,7 +86,7 @@ def make_call(
     made = None
     if response is not None:
         if 200 <= response.status_code < 300 or response.status_code == _SWITCHED:
-            _estimate(asked.request, answer, is_broken=is_cut or error is not None)
+            _estimate(asked.request, answer, count_tokens, is_broken=is_cut or error is not None)
         made = _response(api, answer, is_failed=error is not None)
         provider = provider or provider_of_response(response)
     return LlmCall(
@@ -115,7 +124,9 @@ def _is_cut(exchange: HttpExchange, answer: Answer, *, is_stream: bool) -> bool:
     return not any(choice.stop_reason for choice in answer.choices)
 
 
-def _estimate(request: LlmRequest, answer: Answer, *, is_broken: bool) -> None:
+def _estimate(
+    request: LlmRequest, answer: Answer, count_tokens: CountTokens | None, *, is_broken: bool
+) -> None:
     """Guess token counts that are missing, or that stand for less than was written."""
     usage = answer.usage
     if not answer.choices:
@@ -126,8 +137,7 @@ def _estimate(request: LlmRequest, answer: Answer, *, is_broken: bool) -> None:
         or usage.input_tokens is None
         or usage.output_tokens is None
     ):
-        written = sum(choice.content_bytes for choice in answer.choices)
-        answer.usage = estimate_usage(request, written, usage)
+        answer.usage = estimate_usage(request, answer.choices, usage, count_tokens)
 
 
 def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:

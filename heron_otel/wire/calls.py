@@ -31,6 +31,7 @@ from heron_otel.wire.api import ResponseFold, WireApi
 from heron_otel.wire.call_record import Asked, Folded, call_key, make_call
 from heron_otel.wire.cut_body import cut_value, joined_lines, tail_members, with_members
 from heron_otel.wire.detect import Detection, Verdict, detect
+from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.events import fold_runs, fold_text
 from heron_otel.wire.json_text import close_truncated, decode, decode_lines
 from heron_otel.wire.llm_like import Sign, is_llm_like, request_signs, response_signs
@@ -90,7 +91,8 @@ class WireCalls:
     """Turns HTTP exchanges into LLM calls; anything that is no LLM call is counted.
 
     ``source`` is the receiver id, ``providers`` maps host names to ``gen_ai.provider.name``,
-    ``memory_bytes`` bounds what is remembered of message histories.
+    ``memory_bytes`` bounds what is remembered of message histories, ``count_tokens`` counts
+    where usage is missing.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class WireCalls:
         providers: Mapping[str, str] | None = None,
         memory_bytes: int = MEMO_BYTES,
         max_open_calls: int = MAX_OPEN_CALLS,
+        count_tokens: CountTokens | None = None,
     ) -> None:
         self._source = source
         self._providers = Providers(providers or {})
@@ -109,7 +112,8 @@ class WireCalls:
         self._unrecognised = Unrecognised(source)
         self._mcp = Mcp(source)
         self.memory = Memory(memory_bytes)
-        self._sockets = Sockets(source, self._providers, self.memory)
+        self._count_tokens = count_tokens
+        self._sockets = Sockets(source, self._providers, self.memory, count_tokens=count_tokens)
         self._counters = WireCounters(websockets=self._sockets.counters)
 
     @property
@@ -285,7 +289,9 @@ class WireCalls:
                 and not is_read
             ):
                 self._counters.malformed_responses += 1
-        call = make_call(exchange, request, asked, folded, self._source)
+        call = make_call(
+            exchange, request, asked, folded, source=self._source, count_tokens=self._count_tokens
+        )
         return call, folded.answer.understood
 
     def _fold(self, response: HttpResponse, api: WireApi, fold: ResponseFold) -> Folded:

@@ -22,6 +22,7 @@ from heron_otel.records.http import (
 from heron_otel.records.wire import LlmCallStarted, LlmRecord
 from heron_otel.wire.api import Members, ResponseFold, WireApi
 from heron_otel.wire.call_record import Asked, Folded, call_key, make_call
+from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.events import FoldedStream, fold_run
 from heron_otel.wire.messages import Memory
 
@@ -79,7 +80,12 @@ class Socket:
     """
 
     def __init__(
-        self, handshake: HttpExchange, request: HttpRequest, memory: Memory, source: str
+        self,
+        handshake: HttpExchange,
+        request: HttpRequest,
+        memory: Memory,
+        source: str,
+        count_tokens: CountTokens | None = None,
     ) -> None:
         self.handshake = handshake
         self.request = request
@@ -96,6 +102,7 @@ class Socket:
         self.refused = 0
         """Calls that were not opened because of ``MAX_WAITING``."""
         self._source = source
+        self._count_tokens = count_tokens
         self._record: HttpExchange | WebSocketMessages | WebSocketEnd = handshake
 
     def at(self, record: WebSocketMessages | WebSocketEnd) -> None:
@@ -213,7 +220,16 @@ class Socket:
             chunk_times_ns=call.stream.chunk_times_ns,
             is_stream=response is not None,
         )
-        self.made.append(make_call(exchange, call.request, call.asked, folded, self._source))
+        self.made.append(
+            make_call(
+                exchange,
+                call.request,
+                call.asked,
+                folded,
+                source=self._source,
+                count_tokens=self._count_tokens,
+            )
+        )
 
     def lose(self, lost_bytes: int, flags: int) -> None:
         """Messages of the server are missing; they were part of the oldest answer, if any."""

@@ -14,6 +14,7 @@ from heron_otel.records.http import (
     field_value,
 )
 from heron_otel.records.wire import LlmRecord
+from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.messages import Memory
 from heron_otel.wire.providers import Providers, provider_of_path
 from heron_otel.wire.registry import SOCKET_APIS
@@ -29,11 +30,18 @@ class Sockets:
     """The WebSockets of one source."""
 
     def __init__(
-        self, source: str, providers: Providers, memory: Memory, max_sockets: int = MAX_SOCKETS
+        self,
+        source: str,
+        providers: Providers,
+        memory: Memory,
+        max_sockets: int = MAX_SOCKETS,
+        *,
+        count_tokens: CountTokens | None = None,
     ) -> None:
         self._source = source
         self._providers = providers
         self._memory = memory
+        self._count_tokens = count_tokens
         self._max_sockets = max_sockets
         self._open: dict[int, tuple[Socket, SocketSession]] = {}
         self.malformed_events = 0
@@ -52,7 +60,7 @@ class Sockets:
         response = handshake.response
         if request is None or response is None or response.status_code != _SWITCHED:
             return False
-        socket = Socket(handshake, request, self._memory, self._source)
+        socket = Socket(handshake, request, self._memory, self._source, self._count_tokens)
         for api in SOCKET_APIS:
             if api.matches(socket):
                 break

@@ -11,6 +11,7 @@ import pytest
 from tests.support.captures import pcap
 from tests.support.packets import START_NS, TcpConnection
 from tests.support.running_store import end, run_cli
+from tests.support.vocabulary import write_vocabulary
 
 CONFIG = """\
 receivers: {pcap/unused: {interface: lo}}
@@ -21,12 +22,16 @@ processors:
       - name: acme
         user_agents: ["acme-agent/*"]
         session: ["header:x-acme-run"]
+  tokens: {vocabulary: VOCABULARY, encoding: o200k_base}
   cost:
     prices: [{provider: "*", models: ["gpt-*"], input: 2, output: 30, source: contract}]
 exporters: {debug: }
 service:
   pipelines:
-    traces: {receivers: [pcap/unused], processors: [spans, agents, cost], exporters: [debug]}
+    traces:
+      receivers: [pcap/unused]
+      processors: [spans, agents, tokens, cost]
+      exporters: [debug]
 """
 
 
@@ -65,7 +70,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     connection.close()
     (made / "one.pcap").write_bytes(pcap(connection.packets))
-    (made / "agent.yaml").write_text(CONFIG)
+    vocabulary = write_vocabulary(made / "words.tiktoken", (b"do", b"ne", b"done"))
+    (made / "agent.yaml").write_text(CONFIG.replace("VOCABULARY", str(vocabulary)))
+    counted = answer[answer.index(b', "usage"') :]
+    (made / "uncounted.pcap").write_bytes(
+        (made / "one.pcap").read_bytes().replace(counted, b" " * (len(counted) - 1) + b"}")
+    )
     return made
 
 
@@ -97,6 +107,18 @@ def test_decode_takes_prices_of_a_configuration(folder: Path) -> None:
     (built_in, _) = (span["attributes"] for span in spans(files[0]))
     assert isinstance(built_in, dict)
     assert built_in["heron.cost.total"] == 9 * 1.25e-6 + 1 * 10e-6
+
+
+def test_decode_counts_with_the_vocabulary_of_a_configuration(folder: Path) -> None:
+    (call, _) = spans(str(folder / "uncounted.pcap"), "--config", str(folder / "agent.yaml"))
+    attributes = call["attributes"]
+    assert isinstance(attributes, dict)
+    # "done" is one token of this vocabulary, and each letter of the prompt is one.
+    assert attributes["gen_ai.usage.output_tokens"] == 1
+    assert attributes["gen_ai.usage.input_tokens"] == 3 + len("a secret plan")
+    assert attributes["heron.usage.estimated"] is True
+    (guessed, _) = spans(str(folder / "uncounted.pcap"))
+    assert guessed["attributes"] != attributes
 
 
 def test_replay_takes_agents_of_a_configuration(folder: Path, tmp_path: Path) -> None:
