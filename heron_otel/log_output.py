@@ -97,5 +97,5 @@ def configure(level: str, encoding: str, stream: TextIO) -> None:
     handler.heron_otel = True  # type: ignore[attr-defined]  # marks our own handler
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
-    for chatty in ("urllib3", "clickhouse_connect", "grpc"):
+    for chatty in ("urllib3", "grpc"):
         logging.getLogger(chatty).setLevel(max(LEVELS[level], logging.WARNING))

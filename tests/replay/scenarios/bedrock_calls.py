@@ -7,6 +7,7 @@ Recording needs the packages boto3 and google-auth; replaying does not.
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -116,10 +117,8 @@ def converse_drive(url: str) -> None:
 
     ask("How deep is the channel?", system=[{"text": "You know the charts."}])
     config = {"maxTokens": 300, "temperature": 0.4, "topP": 0.8, "stopSequences": ["END"]}
-    for _ in stream("And at low water?", PROFILE, inferenceConfig=config):
-        pass
-    for _ in stream("And in ice?", inferenceConfig={"maxTokens": 3}):
-        pass
+    _read(stream("And at low water?", PROFILE, inferenceConfig=config))
+    _read(stream("And in ice?", inferenceConfig={"maxTokens": 3}))
     ask("How do I sink a ferry?")
     _agent(client, stream=True)
     _agent(client, stream=False)
@@ -127,15 +126,13 @@ def converse_drive(url: str) -> None:
         ask("Broken?")
     ask("Again?")
     with failing():
-        for _ in stream("Does it fail?"):
-            pass
+        _read(stream("Does it fail?"))
     left = stream("Count.")
     for _ in islice(left, 4):
         pass
     left.close()
     with failing():
-        for _ in stream("Count again."):
-            pass
+        _read(stream("Count again."))
     client.close()
 
 
@@ -167,6 +164,13 @@ def _agent(client: Any, *, stream: bool) -> None:
             for call in calls
         ]
         messages.append({"role": "user", "content": [{"toolResult": item} for item in results]})
+
+
+def _read(stream: Any) -> None:
+    """Read a stream to its end; botocore keeps the connection of one that fails unless closed."""
+    with closing(stream):
+        for _ in stream:
+            pass
 
 
 def _folded(stream: Any) -> Json:
@@ -235,17 +239,14 @@ def invoke_drive(url: str) -> None:
         return client.invoke_model_with_response_stream(modelId=model, body=asked)["body"]
 
     invoke(CLAUDE, body("How deep?", temperature=0.1, system="You know the charts."))
-    for _ in stream(CLAUDE, body("And at low water?")):
-        pass
+    _read(stream(CLAUDE, body("And at low water?")))
     invoke(NOVA, nova("How deep?"))
-    for _ in stream(NOVA, nova("And at high water?")):
-        pass
+    _read(stream(NOVA, nova("And at high water?")))
     with failing():
         invoke(CLAUDE, body("May I?"))
     invoke(CLAUDE, body("Again?"))
     with failing():
-        for _ in stream(CLAUDE, body("Does it fail?")):
-            pass
+        _read(stream(CLAUDE, body("Does it fail?")))
     left = stream(CLAUDE, body("Count."))
     for _ in islice(left, 3):
         pass
