@@ -12,7 +12,8 @@ from heron_otel.agents.registry import PROFILES
 from heron_otel.agents.stage import AgentCalls
 from heron_otel.cost.book import PriceBook
 from heron_otel.cost.stage import Costs
-from heron_otel.hops.stage import Hops, Ready
+from heron_otel.hops.lane import Ready
+from heron_otel.hops.stage import Hops
 from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
 from heron_otel.records.agents import AgentRecord

@@ -127,8 +127,8 @@ class HttpResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content_tail: bytes = b""  # of content over the limit: its end, at most 64 KiB
 
 
-class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
-    """One request with its response, if any, on one connection.
+class _OfExchange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The exchange that a record is of, and when the record was made; its first fields.
 
     ``flow_id`` is the frame number (from 1) of the first packet of the connection; together
     with ``index`` it names the exchange within one input. ``request_seq`` is the TCP sequence
@@ -145,6 +145,11 @@ class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False
     server_address: str
     server_port: int
     request_seq: int
+
+
+class HttpExchange(_OfExchange, frozen=True, array_like=True, tag=1, gc=False):
+    """One request with its response, if any, on one connection."""
+
     end: int  # ExchangeEnd
     request: HttpRequest | None  # None only between core and ``http/``, see HttpExchangeStarted
     response: HttpResponse | None
@@ -152,7 +157,7 @@ class HttpExchange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False
     clock_before_ns: int = 0  # see HttpExchangeStarted
 
 
-class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
+class HttpExchangeStarted(_OfExchange, frozen=True, array_like=True, tag=0, gc=False):
     """A request that is complete and still waits for the end of its response.
 
     Made when the exchange is still open ``announce_after_ns`` of event time after its request
@@ -162,20 +167,11 @@ class HttpExchangeStarted(msgspec.Struct, frozen=True, array_like=True, tag=0, g
     former is due before this record, wherever batches were cut.
     """
 
-    flow_id: int
-    index: int
-    emitted_frame: int
-    emitted_at_ns: int
-    client_address: str
-    client_port: int
-    server_address: str
-    server_port: int
-    request_seq: int
     request: HttpRequest
     clock_before_ns: int = 0  # event clock before it moved to ``emitted_at_ns``; 0: not known
 
 
-class WebSocketMessages(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+class WebSocketMessages(_OfExchange, frozen=True, array_like=True, tag=2, gc=False):
     """Messages that one side of a WebSocket (RFC 6455) sent in a row, without content coding.
 
     ``runs`` hold the text messages and those binary ones that begin like a JSON object or array,
@@ -185,15 +181,6 @@ class WebSocketMessages(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=
     come in the order in which the messages were read.
     """
 
-    flow_id: int
-    index: int
-    emitted_frame: int
-    emitted_at_ns: int
-    client_address: str
-    client_port: int
-    server_address: str
-    server_port: int
-    request_seq: int
     by_server: int  # 0: the client sent them, 1: the server
     started_at_ns: int  # packet with the first byte of the first message
     lost_bytes: int  # of this side, in front of the first message: not captured or not readable
@@ -203,22 +190,13 @@ class WebSocketMessages(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=
     clock_before_ns: int = 0  # see HttpExchangeStarted
 
 
-class WebSocketEnd(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
+class WebSocketEnd(_OfExchange, frozen=True, array_like=True, tag=3, gc=False):
     """The connection of a WebSocket is over.
 
     ``end`` is an ExchangeEnd: COMPLETE when both sides closed, RESET, IDLE, LOST, LIMIT or
     END_OF_INPUT. Close codes are those of RFC 6455, section 7.4; 0: no Close frame, or without.
     """
 
-    flow_id: int
-    index: int
-    emitted_frame: int
-    emitted_at_ns: int
-    client_address: str
-    client_port: int
-    server_address: str
-    server_port: int
-    request_seq: int
     end: int
     ended_by: int  # EndedBy: whose FIN or RST came first
     client_close_code: int

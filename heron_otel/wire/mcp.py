@@ -77,8 +77,9 @@ class _Answer(msgspec.Struct, frozen=True):
 class Mcp:
     """The MCP traffic of one source."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, max_waiting: int = MAX_WAITING) -> None:
         self._source = source
+        self._max_waiting = max_waiting
         self.counters = McpCounters()
         self._waiting: dict[_Key, McpCall] = {}
         self._answers: dict[_Key, _Answer] = {}
@@ -206,7 +207,7 @@ class Mcp:
             yield answered(call, message, ended_at_ns)
             return
         self._answers.pop(key, None)
-        if len(self._answers) >= MAX_WAITING:
+        if len(self._answers) >= self._max_waiting:
             del self._answers[next(iter(self._answers))]
             self.counters.unmatched += 1
         self._answers[key] = _Answer(message, request.started_at_ns, ended_at_ns)
@@ -239,7 +240,7 @@ class Mcp:
 
     def _wait(self, key: _Key, call: McpCall) -> Iterator[McpCall]:
         old = self._waiting.pop(key, None)
-        if old is None and len(self._waiting) >= MAX_WAITING:
+        if old is None and len(self._waiting) >= self._max_waiting:
             old = self._waiting.pop(next(iter(self._waiting)))
             self.counters.unmatched += 1
         if old is not None:

@@ -77,21 +77,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const size_t STEPS[] = {1, 5, 23};
-	struct core_shared whole, cut;
-	struct batch expected, batch;
-	struct input input = {data, size};
-
-	shared_init(&whole, &expected);
-	run(&whole, input, 0);
-	for (size_t i = 0; i < sizeof(STEPS) / sizeof(STEPS[0]); i++) {
-		shared_init(&cut, &batch);
-		run(&cut, input, STEPS[i]);
-		CHECK(batch.size == expected.size);
-		CHECK(!batch.size || !memcmp(batch.data, expected.data, batch.size));
-		CHECK(!memcmp(&cut.counters, &whole.counters, sizeof(cut.counters)));
-		batch_free(&batch);
-	}
-	batch_free(&expected);
+	check_cuts((struct input){data, size}, run);
 	return 0;
 }

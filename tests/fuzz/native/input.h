@@ -70,4 +70,25 @@ static inline size_t piece(size_t left, size_t step, size_t at)
 	return size < left ? size : left;
 }
 
+/* Checks that @run writes the same records and counts the same however @input is cut. */
+static inline void check_cuts(struct input input,
+			      void (*run)(struct core_shared *, struct input, size_t step))
+{
+	static const size_t STEPS[] = {1, 5, 23};
+	struct core_shared whole, cut;
+	struct batch expected, batch;
+
+	shared_init(&whole, &expected);
+	run(&whole, input, 0);
+	for (size_t i = 0; i < sizeof(STEPS) / sizeof(STEPS[0]); i++) {
+		shared_init(&cut, &batch);
+		run(&cut, input, STEPS[i]);
+		CHECK(batch.size == expected.size);
+		CHECK(!batch.size || !memcmp(batch.data, expected.data, batch.size));
+		CHECK(!memcmp(&cut.counters, &whole.counters, sizeof(cut.counters)));
+		batch_free(&batch);
+	}
+	batch_free(&expected);
+}
+
 #endif

@@ -92,6 +92,8 @@ def test_vocabulary_of_tests_is_read_as_it_was_written(vocabulary: Path) -> None
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_expressions_are_those_of_tiktoken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda *_, **__: {})
-    assert openai_public.ENCODING_CONSTRUCTORS[name]()["pat_str"] == ENCODINGS[name]
+def test_expressions_are_those_of_tiktoken(name: str) -> None:
+    # tiktoken gives them only after a download: they are constants of the function that makes it.
+    constants = openai_public.ENCODING_CONSTRUCTORS[name].__code__.co_consts
+    joined = ["|".join(each) for each in constants if isinstance(each, tuple)]
+    assert ENCODINGS[name] in (*constants, *joined)

@@ -271,13 +271,16 @@ def test_closing_a_session_is_no_call() -> None:
     assert calls_of(make_exchange(None, method="DELETE", path="/mcp", fields=SESSION)) == []
 
 
-def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mcp, "MAX_WAITING", 2)
-    wire = WireCalls("pcap/test")
-    found = [*(record for at in range(5) for record in wire.feed(post(tool_call(at), status=202)))]
-    assert [each.request_id for each in found if isinstance(each, McpCall)] == ["0", "1", "2"]
-    assert wire.counters.mcp_unmatched == 3
-    assert len([*wire.finish()]) == 2
+def test_what_waits_is_bounded() -> None:
+    stage = mcp.Mcp("pcap/test", max_waiting=2)
+    found = []
+    for at in range(5):
+        exchange = post(tool_call(at), status=202)
+        assert exchange.request is not None
+        found += stage.feed(exchange, exchange.request) or []
+    assert [each.request_id for each in found] == ["0", "1", "2"]
+    assert stage.counters.unmatched == 3
+    assert len([*stage.finish()]) == 2
 
 
 def test_call_that_waits_an_hour_goes_without_its_answer() -> None:
