@@ -97,6 +97,25 @@ static void free_exchange(struct core_shared *shared, struct exchange *exchange)
 	memory_free(shared, exchange, sizeof(*exchange));
 }
 
+enum exchange_end exchange_end_of(enum stream_end why)
+{
+	switch (why) {
+	case STREAM_FIN:
+		return END_COMPLETE;
+	case STREAM_RESET:
+		return END_RESET;
+	case STREAM_IDLE:
+		return END_IDLE;
+	case STREAM_REPLACED:
+		return END_LOST;
+	case STREAM_EVICTED:
+		return END_LIMIT;
+	case STREAM_INPUT_END:
+		break;
+	}
+	return END_OF_INPUT;
+}
+
 void exchanges_close(struct exchanges *exchanges, struct exchange *exchange, enum exchange_end end)
 {
 	if (exchange->end == END_COMPLETE)

@@ -14,6 +14,7 @@
 #ifndef HERON_EXCHANGE_H
 #define HERON_EXCHANGE_H
 
+#include "http1.h"
 #include "message.h"
 
 /* ExchangeEnd in heron_otel/records/http.py */
@@ -96,6 +97,8 @@ bool exchange_unconfirmed(const struct exchange *exchange);
 void exchanges_drop_orphan(struct exchanges *exchanges);
 /* The oldest exchange that can still get a response, or NULL. */
 struct exchange *exchanges_waiting(const struct exchanges *exchanges);
+/* What the end of a connection means for what was open on it. */
+enum exchange_end exchange_end_of(enum stream_end why);
 /* Writes the record and frees the exchange and its messages. */
 void exchanges_close(struct exchanges *exchanges, struct exchange *exchange, enum exchange_end end);
 /* Writes HttpExchangeStarted for those that are open since announce_after_ns. */

@@ -245,24 +245,10 @@ static enum exchange_end end_of(const struct http1 *http, const struct exchange 
 		return END_COMPLETE; /* answered before its request was through */
 	if (exchange->response_lost)
 		return END_LOST;
-	switch (why) {
-	case STREAM_FIN:
+	/* A client that closed and is reset for it left in order. */
+	if (why == STREAM_FIN || (why == STREAM_RESET && client->ended))
 		return exchange->response ? END_RESPONSE_CUT : END_NO_RESPONSE;
-	case STREAM_RESET:
-		/* A client that closed and is reset for it left in order. */
-		if (client->ended)
-			return exchange->response ? END_RESPONSE_CUT : END_NO_RESPONSE;
-		return END_RESET;
-	case STREAM_IDLE:
-		return END_IDLE;
-	case STREAM_REPLACED:
-		return END_LOST;
-	case STREAM_EVICTED:
-		return END_LIMIT;
-	case STREAM_INPUT_END:
-		break;
-	}
-	return END_OF_INPUT;
+	return exchange_end_of(why);
 }
 
 static void end_connection(struct http1 *http, enum stream_end why)

@@ -145,25 +145,6 @@ void websocket_tick(struct websocket *websocket)
 		flush(websocket);
 }
 
-static enum exchange_end end_of(enum stream_end why)
-{
-	switch (why) {
-	case STREAM_FIN:
-		return END_COMPLETE;
-	case STREAM_RESET:
-		return END_RESET;
-	case STREAM_IDLE:
-		return END_IDLE;
-	case STREAM_REPLACED:
-		return END_LOST;
-	case STREAM_EVICTED:
-		return END_LIMIT;
-	case STREAM_INPUT_END:
-		break;
-	}
-	return END_OF_INPUT;
-}
-
 static uint32_t close_code(const struct websocket_stream *stream)
 {
 	if (stream->close_size < 2)
@@ -193,7 +174,7 @@ void websocket_end(struct websocket *websocket, enum stream_end why)
 	batch_array(batch, 17);
 	batch_uint(batch, 3); /* tag */
 	exchanges_write_identity(websocket->exchanges, websocket->index, websocket->request_seq);
-	batch_uint(batch, end_of(why));
+	batch_uint(batch, exchange_end_of(why));
 	batch_uint(batch, closer(websocket->exchanges));
 	batch_uint(batch, close_code(&streams[0]));
 	batch_uint(batch, close_code(&streams[1]));

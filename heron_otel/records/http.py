@@ -49,6 +49,19 @@ class BodyFlag(enum.IntFlag):
     GAPPED = 32  # captured with holes; ``lost_bytes`` says how many bytes
 
 
+# Plain integers: operations on enum members cost a microsecond each.
+ENDED = (int(ExchangeEnd.COMPLETE), int(ExchangeEnd.UPGRADED))
+"""Ends of exchanges whose response came to its end."""
+DAMAGED = int(
+    BodyFlag.TRUNCATED
+    | BodyFlag.CODING_UNSUPPORTED
+    | BodyFlag.CODING_CORRUPT
+    | BodyFlag.CODING_BOMB
+    | BodyFlag.GAPPED
+)
+"""Flags of bodies that are not all that was sent."""
+
+
 class HttpRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request message (RFC 9110, section 9) as captured."""
 

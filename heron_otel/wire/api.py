@@ -89,6 +89,29 @@ class ResponseFold(Protocol):
         """Return what was folded so far."""
 
 
+class OneChoiceFold:
+    """The end of a fold whose answer has one choice, once anything of it came."""
+
+    __slots__ = ("_answer", "_is_begun")
+
+    def __init__(self) -> None:
+        self._answer = Answer(usage_is_final=False)
+        self._is_begun = False
+
+    def end_of_stream(self) -> None:
+        """Fold ``[DONE]``, which some gateways put behind the end of streams that have none."""
+        self._answer.done = True
+
+    def answer(self) -> Answer:
+        """Return what was folded so far."""
+        if self._is_begun:
+            self._answer.choices = [self._close()]
+        return self._answer
+
+    def _close(self) -> Choice:
+        raise NotImplementedError
+
+
 class WireApi(Protocol):
     """One LLM wire API; a module of ``wire/`` and a line in the registry."""
 

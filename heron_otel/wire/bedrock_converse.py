@@ -14,7 +14,7 @@ import msgspec
 
 from heron_otel.errors import JsonError
 from heron_otel.records.wire import CallError, Json, LlmRequest, ToolCall, Usage
-from heron_otel.wire.api import Answer, Choice, Members, MergeRules
+from heron_otel.wire.api import Choice, Members, MergeRules, OneChoiceFold
 from heron_otel.wire.bedrock_blocks import content_parts, normalise_item, normalise_tools
 from heron_otel.wire.errors import error_of_value
 from heron_otel.wire.json_text import decode_members, join_text
@@ -149,17 +149,16 @@ class _Block(msgspec.Struct):
     stopped_at_ns: int = 0
 
 
-class ConverseFold:
+class ConverseFold(OneChoiceFold):
     """Fold of one reply: events that are objects with one member, or one whole body."""
 
-    __slots__ = ("_answer", "_blocks", "_is_begun", "_stop_reason", "_whole")
+    __slots__ = ("_blocks", "_stop_reason", "_whole")
 
     def __init__(self) -> None:
-        self._answer = Answer(usage_is_final=False)
+        super().__init__()
         self._blocks: dict[int, _Block] = {}
         self._whole: list[Part] | None = None
         self._stop_reason: str | None = None
-        self._is_begun = False
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold an event or a whole body; return whether it adds content."""
@@ -270,16 +269,6 @@ class ConverseFold:
         if citation is not None:
             block.citations.append(citation)
         return False
-
-    def end_of_stream(self) -> None:
-        """Fold ``[DONE]``, which this API does not send."""
-        self._answer.done = True
-
-    def answer(self) -> Answer:
-        """Return what was folded so far."""
-        if self._is_begun:
-            self._answer.choices = [self._close()]
-        return self._answer
 
     def _close(self) -> Choice:
         calls: list[ToolCall] = []

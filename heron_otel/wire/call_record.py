@@ -8,8 +8,9 @@ import hashlib
 import msgspec
 
 from heron_otel.records.http import (
+    DAMAGED,
+    ENDED,
     BodyFlag,
-    ExchangeEnd,
     HttpExchange,
     HttpRecord,
     HttpRequest,
@@ -25,16 +26,7 @@ from heron_otel.wire.providers import provider_of_response
 from heron_otel.wire.server_facts import server_facts
 from heron_otel.wire.timing import timing_of
 
-# Plain integers: operations on enum members cost a microsecond each.
-_INCOMPLETE = int(BodyFlag.INCOMPLETE)
-_ENDED = (int(ExchangeEnd.COMPLETE), int(ExchangeEnd.UPGRADED))
-_DAMAGED = int(
-    BodyFlag.TRUNCATED
-    | BodyFlag.CODING_UNSUPPORTED
-    | BodyFlag.CODING_CORRUPT
-    | BodyFlag.CODING_BOMB
-    | BodyFlag.GAPPED
-)
+_INCOMPLETE = int(BodyFlag.INCOMPLETE)  # operations on enum members cost a microsecond each
 _SWITCHED = 101  # the status of a WebSocket, which says nothing about the calls on it
 
 
@@ -117,9 +109,9 @@ def _is_cut(exchange: HttpExchange, answer: Answer, *, is_stream: bool) -> bool:
         return True
     if answer.done and is_stream:
         return False
-    if exchange.end not in _ENDED or response.flags & _INCOMPLETE:
+    if exchange.end not in ENDED or response.flags & _INCOMPLETE:
         return True
-    if not is_stream or not answer.choices or response.flags & _DAMAGED:
+    if not is_stream or not answer.choices or response.flags & DAMAGED:
         return False
     return not any(choice.stop_reason for choice in answer.choices)
 
@@ -185,6 +177,6 @@ def call_key(record: HttpRecord, request: HttpRequest, message: int | str | None
 
 def _is_damaged(request: HttpRequest, response: HttpResponse | None) -> bool:
     """Return whether what was captured differs from what was sent."""
-    if request.lost_bytes or request.flags & _DAMAGED:
+    if request.lost_bytes or request.flags & DAMAGED:
         return True
-    return response is not None and bool(response.lost_bytes or response.flags & _DAMAGED)
+    return response is not None and bool(response.lost_bytes or response.flags & DAMAGED)

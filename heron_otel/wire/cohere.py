@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from heron_otel.records.wire import CallError, Json, LlmRequest, Message, ToolCall, Usage
-from heron_otel.wire.api import Answer, Choice, Members, MergeRules
+from heron_otel.wire.api import Choice, Members, MergeRules, OneChoiceFold
 from heron_otel.wire.errors import OTHER, error_of_value
 from heron_otel.wire.json_text import decode_raw, join_text
 from heron_otel.wire.messages import Memory, Part, WireMessages
@@ -114,13 +114,11 @@ class _Tool(msgspec.Struct):
     touched_at_ns: int = 0
 
 
-class CohereFold:
+class CohereFold(OneChoiceFold):
     """Fold of one reply. Blocks and tool calls are told apart by their ``index``."""
 
     __slots__ = (
-        "_answer",
         "_citations",
-        "_is_begun",
         "_plan",
         "_stop_reason",
         "_texts",
@@ -129,14 +127,13 @@ class CohereFold:
     )
 
     def __init__(self) -> None:
-        self._answer = Answer(usage_is_final=False)
+        super().__init__()
         self._plan: list[str] = []
         self._thoughts: dict[int, list[str]] = {}
         self._texts: dict[int, list[str]] = {}
         self._tools: dict[int, _Tool] = {}
         self._citations: list[Json] = []
         self._stop_reason: str | None = None
-        self._is_begun = False
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold an event or a whole body; return whether it adds content."""
@@ -220,16 +217,6 @@ class CohereFold:
             return False
         tool.arguments.append(arguments)
         return True
-
-    def end_of_stream(self) -> None:
-        """Fold ``[DONE]``, which follows ``message-end`` behind some gateways."""
-        self._answer.done = True
-
-    def answer(self) -> Answer:
-        """Return what was folded so far."""
-        if self._is_begun:
-            self._answer.choices = [self._close()]
-        return self._answer
 
     def _close(self) -> Choice:
         thoughts = [self._plan] if self._plan else []

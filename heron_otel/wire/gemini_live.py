@@ -22,7 +22,7 @@ from heron_otel.wire.gemini_parts import pick
 from heron_otel.wire.gemini_stream import MAX_PARTS, GeminiFold
 from heron_otel.wire.json_text import decode, decode_members, encode
 from heron_otel.wire.messages import Memory
-from heron_otel.wire.socket_api import Socket, SocketCall, SocketMessage, single
+from heron_otel.wire.socket_api import AudioSize, Socket, SocketCall, SocketMessage, single
 
 MAX_CONTENTS = 1024
 """Contents of a conversation that are kept."""
@@ -74,12 +74,11 @@ class GeminiLive:
 class LiveFold(GeminiFold):
     """Fold of one turn: each message becomes a chunk of a ``generateContent`` stream."""
 
-    __slots__ = ("_audio_characters", "_audio_padding", "_reason")
+    __slots__ = ("_audio", "_reason")
 
     def __init__(self) -> None:
         super().__init__()
-        self._audio_characters = 0
-        self._audio_padding = 0
+        self._audio = AudioSize()
         self._reason: str | None = None
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
@@ -93,8 +92,7 @@ class LiveFold(GeminiFold):
                 kept.append(part)
             else:
                 is_sound = True
-                self._audio_characters += len(audio)
-                self._audio_padding += audio.count("=")
+                self._audio.add(audio)
         candidate: dict[str, Json] = {"index": 0, "content": {"parts": kept}}
         if reason is not None:
             # A turn that was interrupted is told to be complete too.
@@ -110,11 +108,7 @@ class LiveFold(GeminiFold):
     def answer(self) -> Answer:
         """Return what was folded so far."""
         answer = super().answer()
-        if self._audio_characters:
-            size = self._audio_characters * 3 // 4 - self._audio_padding
-            answer.metadata["output_audio_bytes"] = size
-            for choice in answer.choices:
-                choice.content_bytes = choice.content_bytes or size
+        self._audio.tell(answer)
         return answer
 
 

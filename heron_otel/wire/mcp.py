@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import msgspec
 
 from heron_otel.records.http import (
-    BodyFlag,
-    ExchangeEnd,
+    DAMAGED,
+    ENDED,
     HttpExchange,
     HttpRequest,
     HttpResponse,
@@ -45,14 +45,6 @@ MAX_SESSIONS = 1024
 """Sessions and endpoints that are remembered, each; the oldest one goes."""
 
 _ENDPOINT = "endpoint"  # first event of a stream of HTTP with SSE: where requests go
-_ENDED = (int(ExchangeEnd.COMPLETE), int(ExchangeEnd.UPGRADED))
-_DAMAGED = int(
-    BodyFlag.TRUNCATED
-    | BodyFlag.CODING_UNSUPPORTED
-    | BodyFlag.CODING_CORRUPT
-    | BodyFlag.CODING_BOMB
-    | BodyFlag.GAPPED
-)
 _Key = tuple[str, str]  # peer, side that asks and id with its type
 
 
@@ -330,7 +322,7 @@ def _whole(call: McpCall, exchange: HttpExchange) -> McpCall:
     """Return an answered call, marked when bytes of its exchange are missing."""
     request, response = exchange.request, exchange.response
     for message in (request, response):
-        if message is not None and (message.lost_bytes or message.flags & _DAMAGED):
+        if message is not None and (message.lost_bytes or message.flags & DAMAGED):
             return msgspec.structs.replace(call, complete=False)
     return call
 
@@ -340,7 +332,7 @@ def _without_answer(call: McpCall, exchange: HttpExchange) -> McpCall:
     response = exchange.response
     if response is not None and response.status_code >= 400:
         return msgspec.structs.replace(call, error=error_of_status(response.status_code, None))
-    if response is not None and exchange.end in _ENDED:
+    if response is not None and exchange.end in ENDED:
         return _whole(call, exchange)
     error = error_of_end(exchange.end, exchange.ended_by, is_answered=response is not None)
     return msgspec.structs.replace(call, error=error, complete=False)

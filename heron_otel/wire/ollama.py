@@ -9,7 +9,7 @@ import msgspec
 
 from heron_otel.errors import JsonError
 from heron_otel.records.wire import Json, LlmRequest, Message, ToolCall, Usage
-from heron_otel.wire.api import Answer, Choice, Members, MergeRules
+from heron_otel.wire.api import Choice, Members, MergeRules, OneChoiceFold
 from heron_otel.wire.completions import prompt_messages
 from heron_otel.wire.errors import error_of_value
 from heron_otel.wire.json_text import decode_items, decode_members, decode_raw, join_text
@@ -218,17 +218,16 @@ class _Texts(msgspec.Struct):
     thinking: list[str] = []
 
 
-class OllamaFold:
+class OllamaFold(OneChoiceFold):
     """Fold of one reply; the value with ``done`` is the last one and has the counts."""
 
-    __slots__ = ("_answer", "_calls", "_is_begun", "_stop_reason", "_texts")
+    __slots__ = ("_calls", "_stop_reason", "_texts")
 
     def __init__(self) -> None:
-        self._answer = Answer(usage_is_final=False)
+        super().__init__()
         self._texts = _Texts()
         self._calls: list[ToolCall] = []
         self._stop_reason: str | None = None
-        self._is_begun = False
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold a line or a whole body; return whether it adds content."""
@@ -276,16 +275,6 @@ class OllamaFold:
         for name in _METADATA:
             if value.get(name) is not None:
                 answer.metadata[name] = value[name]
-
-    def end_of_stream(self) -> None:
-        """Fold ``[DONE]``, which this API does not send."""
-        self._answer.done = True
-
-    def answer(self) -> Answer:
-        """Return what was folded so far."""
-        if self._is_begun:
-            self._answer.choices = [self._close()]
-        return self._answer
 
     def _close(self) -> Choice:
         thinking, written = join_text(self._texts.thinking)

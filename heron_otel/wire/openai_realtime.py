@@ -16,6 +16,7 @@ from heron_otel.wire.errors import error_of_value
 from heron_otel.wire.messages import Memory
 from heron_otel.wire.openai_responses import OpenAiResponses
 from heron_otel.wire.openai_responses_stream import ResponsesFold
+from heron_otel.wire.socket_api import AudioSize
 
 _RESPONSES = OpenAiResponses()
 # Event types of the beta and of spoken words, by those of Responses that mean the same.
@@ -69,12 +70,11 @@ class OpenAiRealtime:
 class RealtimeFold(ResponsesFold):
     """Fold of one response of a session."""
 
-    __slots__ = ("_audio_characters", "_audio_padding")
+    __slots__ = ("_audio",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._audio_characters = 0  # of base64, with padding
-        self._audio_padding = 0
+        self._audio = AudioSize()
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold one event; return whether it adds content."""
@@ -83,8 +83,7 @@ class RealtimeFold(ResponsesFold):
             audio = value.get("delta")
             if not isinstance(audio, str) or not audio:
                 return False
-            self._audio_characters += len(audio)
-            self._audio_padding += audio.count("=")
+            self._audio.add(audio)
             self._is_begun = True
             return True
         if isinstance(kind, str):
@@ -100,11 +99,7 @@ class RealtimeFold(ResponsesFold):
     def answer(self) -> Answer:
         """Return what was folded so far."""
         answer = super().answer()
-        if self._audio_characters:
-            audio_bytes = self._audio_characters * 3 // 4 - self._audio_padding
-            answer.metadata["output_audio_bytes"] = audio_bytes
-            for choice in answer.choices:
-                choice.content_bytes = choice.content_bytes or audio_bytes
+        self._audio.tell(answer)
         return answer
 
     def _plain(self, response: dict[str, Json]) -> dict[str, Json]:

@@ -20,7 +20,7 @@ from heron_otel.records.http import (
     WebSocketMessages,
 )
 from heron_otel.records.wire import LlmCallStarted, LlmRecord
-from heron_otel.wire.api import Members, ResponseFold, WireApi
+from heron_otel.wire.api import Answer, Members, ResponseFold, WireApi
 from heron_otel.wire.call_record import Asked, Folded, call_key, make_call
 from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.events import FoldedStream, fold_run
@@ -70,6 +70,30 @@ class SocketCall:
         self.last_at_ns = 0
         self.lost_bytes = 0
         self.flags = 0
+
+
+class AudioSize:
+    """How many bytes of audio an answer had, from the base64 text that carried them."""
+
+    __slots__ = ("_characters", "_padding")
+
+    def __init__(self) -> None:
+        self._characters = 0
+        self._padding = 0
+
+    def add(self, text: str) -> None:
+        """Count one piece, each padded for itself."""
+        self._characters += len(text)
+        self._padding += text.count("=")
+
+    def tell(self, answer: Answer) -> None:
+        """Put the size into ``answer``, if there was audio."""
+        if not self._characters:
+            return
+        size = self._characters * 3 // 4 - self._padding
+        answer.metadata["output_audio_bytes"] = size
+        for choice in answer.choices:
+            choice.content_bytes = choice.content_bytes or size
 
 
 class Socket:
