@@ -168,6 +168,8 @@ void websocket_end(struct websocket *websocket, enum stream_end why)
 
 	flush(websocket);
 	for (int i = 0; i < 2; i++)
+		websocket_stream_end(&streams[i]);
+	for (int i = 0; i < 2; i++)
 		if (streams[i].message.begun || streams[i].header_size || streams[i].in_payload)
 			streams[i].lost_flags |= BODY_INCOMPLETE;
 	batch_begin(batch);

@@ -379,6 +379,12 @@ void websocket_stream_gap(struct websocket_stream *stream, uint64_t missing)
 	stream->sought_at = 0;
 }
 
+void websocket_stream_end(struct websocket_stream *stream)
+{
+	skip(stream, stream->sought.size);
+	bytes_free(stream->shared, &stream->sought);
+}
+
 void websocket_stream_free(struct websocket_stream *stream)
 {
 	bytes_free(stream->shared, &stream->sought);

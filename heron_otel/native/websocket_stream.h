@@ -63,6 +63,8 @@ struct websocket_stream {
 void websocket_stream_feed(struct websocket_stream *stream, uint64_t at_ns, const uint8_t *data,
 			   size_t len);
 void websocket_stream_gap(struct websocket_stream *stream, uint64_t missing);
+/* Nothing more comes: what was searched and not found counts as missing. */
+void websocket_stream_end(struct websocket_stream *stream);
 void websocket_stream_free(struct websocket_stream *stream);
 
 /* websocket_message.c */

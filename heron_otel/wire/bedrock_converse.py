@@ -16,7 +16,7 @@ from heron_otel.errors import JsonError
 from heron_otel.records.wire import CallError, Json, LlmRequest, ToolCall, Usage
 from heron_otel.wire.api import Choice, Members, MergeRules, OneChoiceFold
 from heron_otel.wire.bedrock_blocks import content_parts, normalise_item, normalise_tools
-from heron_otel.wire.errors import error_of_value
+from heron_otel.wire.errors import cut_message, error_of_value
 from heron_otel.wire.json_text import decode_members, join_text
 from heron_otel.wire.messages import Memory, Part, WireMessages
 from heron_otel.wire.openai_messages import tool_call, tool_call_part
@@ -355,4 +355,4 @@ def exception_of(value: Mapping[str, Json]) -> CallError | None:
     if not isinstance(inner, dict) or not name.endswith(("Exception", "Error", "Fault")):
         return None
     message = inner.get("message", inner.get("Message"))
-    return CallError(type=name, message=message[:2000] if isinstance(message, str) else None)
+    return CallError(type=name, message=cut_message(message))

@@ -17,7 +17,14 @@ from heron_otel.records.http import (
     HttpResponse,
     field_value,
 )
-from heron_otel.records.wire import CallError, Json, LlmCall, LlmRequest, LlmResponse
+from heron_otel.records.wire import (
+    CallError,
+    Json,
+    LlmCall,
+    LlmCallStarted,
+    LlmRequest,
+    LlmResponse,
+)
 from heron_otel.wire.api import Answer, WireApi
 from heron_otel.wire.errors import ERROR_FIELD, error_of_end, error_of_status
 from heron_otel.wire.estimate import CountTokens, estimate_usage
@@ -48,6 +55,27 @@ class Folded(msgspec.Struct, kw_only=True):
     chunk_times_ns: list[int] = []  # of events that add content
     body: Json = None  # of a response that is no stream
     is_stream: bool = False
+
+
+def started_call(
+    record: HttpRecord, request: HttpRequest, asked: Asked, *, source: str
+) -> LlmCallStarted:
+    """Return the announcement of the call that ``request`` begins, made with ``record``."""
+    return LlmCallStarted(
+        key=asked.key,
+        wire_api=asked.api.name,
+        operation=asked.api.operation,
+        provider=asked.provider or asked.api.provider,
+        source=source,
+        emitted_at_ns=record.emitted_at_ns,
+        started_at_ns=request.started_at_ns,
+        request=asked.request,
+        fields=request.fields,
+        client_address=record.client_address,
+        client_port=record.client_port,
+        server_address=record.server_address,
+        server_port=record.server_port,
+    )
 
 
 def make_call(
@@ -92,7 +120,7 @@ def make_call(
         response=made,
         timing=timing_of(exchange, request, folded.chunk_times_ns),
         error=error,
-        complete=not is_cut and not _is_damaged(request, response),
+        complete=not is_cut and not is_damaged(request, response),
         server=None if response is None else server_facts(response, answer.metadata),
     )
 
@@ -175,7 +203,7 @@ def call_key(record: HttpRecord, request: HttpRequest, message: int | str | None
     return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
 
 
-def _is_damaged(request: HttpRequest, response: HttpResponse | None) -> bool:
+def is_damaged(request: HttpRequest, response: HttpResponse | None) -> bool:
     """Return whether what was captured differs from what was sent."""
     if request.lost_bytes or request.flags & DAMAGED:
         return True

@@ -23,12 +23,11 @@ from heron_otel.records.mcp import McpCall, WireRecord
 from heron_otel.records.wire import (
     Json,
     LlmCall,
-    LlmCallStarted,
     LlmRecord,
     UnrecognisedCalls,
 )
 from heron_otel.wire.api import ResponseFold, WireApi
-from heron_otel.wire.call_record import Asked, Folded, call_key, make_call
+from heron_otel.wire.call_record import Asked, Folded, call_key, make_call, started_call
 from heron_otel.wire.cut_body import cut_value, joined_lines, tail_members, with_members
 from heron_otel.wire.detect import Detection, Verdict, detect
 from heron_otel.wire.estimate import CountTokens
@@ -134,8 +133,10 @@ class WireCalls:
         """Return the calls that ``record`` is or completes."""
         match record:
             case HttpExchange():
-                if record.end == _UPGRADED and self._sockets.open(record):
-                    return ()
+                if record.end == _UPGRADED:
+                    given_up = self._sockets.open(record)
+                    if given_up is not None:
+                        return self._counted(given_up)
                 return self._finished(record)
             case HttpExchangeStarted():
                 return self._announced(record)
@@ -147,8 +148,8 @@ class WireCalls:
                 assert_never(record)
 
     def advance(self, now_ns: int) -> Iterable[WireRecord]:
-        """Return nothing: no call waits for time."""
-        return ()
+        """Return MCP requests that waited too long for an answer."""
+        return tuple(self._mcp.advance(now_ns))
 
     def finish(self) -> Iterable[WireRecord]:
         """Return MCP requests without an answer; open exchanges come from the stage before."""
@@ -179,23 +180,7 @@ class WireCalls:
             self._counters.open_evicted += 1
         self._open[record.flow_id, record.index] = asked
         self._counters.started += 1
-        return (
-            LlmCallStarted(
-                key=asked.key,
-                wire_api=asked.api.name,
-                operation=asked.api.operation,
-                provider=asked.provider or asked.api.provider,
-                source=self._source,
-                emitted_at_ns=record.emitted_at_ns,
-                started_at_ns=record.request.started_at_ns,
-                request=asked.request,
-                fields=record.request.fields,
-                client_address=record.client_address,
-                client_port=record.client_port,
-                server_address=record.server_address,
-                server_port=record.server_port,
-            ),
-        )
+        return (started_call(record, record.request, asked, source=self._source),)
 
     def _finished(self, exchange: HttpExchange) -> Sequence[LlmCall | McpCall]:
         request = exchange.request

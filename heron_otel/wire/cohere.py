@@ -9,7 +9,7 @@ import msgspec
 
 from heron_otel.records.wire import CallError, Json, LlmRequest, Message, ToolCall, Usage
 from heron_otel.wire.api import Choice, Members, MergeRules, OneChoiceFold
-from heron_otel.wire.errors import OTHER, error_of_value
+from heron_otel.wire.errors import OTHER, cut_message, error_of_value
 from heron_otel.wire.json_text import decode_raw, join_text
 from heron_otel.wire.messages import Memory, Part, WireMessages
 from heron_otel.wire.openai_messages import (
@@ -158,7 +158,7 @@ class CohereFold(OneChoiceFold):
         elif message is None and delta is None:
             failed = error_of_value(value)
             if failed is None and isinstance(message := value.get("message"), str):
-                failed = CallError(type=OTHER, message=message[:2000])
+                failed = CallError(type=OTHER, message=cut_message(message))
             if failed is not None:
                 answer.error = failed
                 answer.understood = True
@@ -174,7 +174,7 @@ class CohereFold(OneChoiceFold):
             answer.usage = _usage(usage)
         error = held.get("error")
         if isinstance(error, str) and error:
-            answer.error = CallError(type=reason, message=error[:2000])
+            answer.error = CallError(type=reason, message=cut_message(error))
 
     def _message(self, message: dict[str, Json], index: int, at_ns: int) -> bool:
         is_content = False

@@ -80,34 +80,44 @@ def detect(request: HttpRequest) -> Detection:
         return _detect_read(path, host, is_anthropic="anthropic-version" in names)
     api = _api_of_path(path)
     is_anthropic = "anthropic-version" in names
+    members: Members | None = None
     if api is None:
-        native = _detect_native(path, host, request)
-        if native is not None:
-            return native
+        if path.endswith(_NATIVE_SUFFIXES) and not path.endswith(_NOT_NATIVE):
+            members = _members(request)
+            native = None if members is None else _detect_native(members, path, host)
+            if native is not None:
+                return native
         known = recognise(path)
         if known is not None and is_anthropic and known.operation == "chat":
             api = _ANTHROPIC
         elif known is not None:
-            return _confirm(known, request, path, host)
+            return _confirm(known, request, members, path, host)
     elif is_anthropic:
         api = _ANTHROPIC
     if api is not None:
-        return Detection(Verdict.CALL, api.name, api.operation, api, _members(request), path, host)
-    members = _members(request) if request.content[:64].lstrip()[:1] == b"{" else None
+        members = _members(request) if members is None else members
+        return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
+    if members is None and request.content[:64].lstrip()[:1] == b"{":
+        members = _members(request)
     if members is not None and _media_type(fields) == "application/json":
         return _detect_shape(members, path, host, is_anthropic)
     return Detection(Verdict.OTHER, members=members, path=path, host=host)
 
 
-def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> Detection:
-    """Return the call that path and body name together, else the recognised operation."""
-    for api in CONFIRMED_APIS:
-        if known.operation != "count_tokens" and path.endswith(api.path_suffixes):
-            members = _members(request)
-            if members is not None and api.matches(members):
-                return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
-    members = _form_or_members(request)
+def _confirm(
+    known: Recognised, request: HttpRequest, members: Members | None, path: str, host: str
+) -> Detection:
+    """Return the call that path and body name together, else the recognised operation.
+
+    ``members`` are those of the body, if it was read before.
+    """
+    if members is None:
+        members = _form_or_members(request)
     operation = POSTED.get((known.api, known.operation))
+    if members is not None and known.operation != "count_tokens":
+        for api in CONFIRMED_APIS:
+            if path.endswith(api.path_suffixes) and api.matches(members):
+                return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
     if operation is not None and members is not None and operation.matches(members):
         return Detection(
             Verdict.CALL, operation.name, operation.operation, operation, members, path, host
@@ -117,13 +127,8 @@ def _confirm(known: Recognised, request: HttpRequest, path: str, host: str) -> D
     )
 
 
-def _detect_native(path: str, host: str, request: HttpRequest) -> Detection | None:
+def _detect_native(members: Members, path: str, host: str) -> Detection | None:
     """Return the call of an inference server's own API, if path and body are of one."""
-    if not path.endswith(_NATIVE_SUFFIXES) or path.endswith(_NOT_NATIVE):
-        return None
-    members = _members(request)
-    if members is None:
-        return None
     for api in NATIVE_APIS:
         if path.endswith(api.path_suffixes) and api.matches(members):
             return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import msgspec
 
 from heron_otel.records.http import (
-    DAMAGED,
     ENDED,
     HttpExchange,
     HttpRequest,
@@ -25,7 +24,7 @@ from heron_otel.records.http import (
     field_value,
 )
 from heron_otel.records.mcp import McpCall, McpTransport
-from heron_otel.wire.call_record import call_key
+from heron_otel.wire.call_record import call_key, is_damaged
 from heron_otel.wire.errors import error_of_end, error_of_status
 from heron_otel.wire.json_rpc import RpcMessage, events_of, has_mark, messages_of
 from heron_otel.wire.mcp_messages import (
@@ -80,7 +79,7 @@ class Mcp:
 
     def feed(self, exchange: HttpExchange, request: HttpRequest) -> list[McpCall] | None:
         """Return the calls that ``exchange`` completes; None: it is no MCP traffic."""
-        has_field = any(name in request.fields[::2] for name in FIELDS)
+        has_field = not FIELDS.isdisjoint(request.fields[::2])
         if request.method == "POST":
             if not has_mark(request.content):
                 return None
@@ -98,8 +97,17 @@ class Mcp:
             found = self._stream(exchange, request, response, endpoint)
         else:
             return [] if request.method == "DELETE" and has_field else None
-        now_ns = exchange.emitted_at_ns
-        return [self._done(call, now_ns) for call in (*self._expired(now_ns), *found)]
+        return [self._done(call, exchange.emitted_at_ns) for call in found]
+
+    def advance(self, now_ns: int) -> Iterator[McpCall]:
+        """Yield requests that wait too long; they are in the order of their exchanges."""
+        while self._waiting:
+            key, call = next(iter(self._waiting.items()))
+            due_ns = call.emitted_at_ns + MAX_WAIT_NS
+            if now_ns < due_ns:
+                return
+            del self._waiting[key]
+            yield self._done(msgspec.structs.replace(call, complete=False), due_ns)
 
     def finish(self) -> Iterator[McpCall]:
         """Yield requests that never got an answer."""
@@ -112,7 +120,7 @@ class Mcp:
         self, exchange: HttpExchange, request: HttpRequest, messages: list[RpcMessage], peer: str
     ) -> Iterator[McpCall]:
         response = exchange.response
-        if "?" in request.target and not any(name in request.fields[::2] for name in FIELDS):
+        if "?" in request.target and FIELDS.isdisjoint(request.fields[::2]):
             self._remember(peer)  # HTTP with SSE: the stream that names it ends later
         ended_at_ns = _ended_at(exchange, request)
         answers: dict[str | None, tuple[RpcMessage, int]] = {}
@@ -239,15 +247,6 @@ class Mcp:
             yield msgspec.structs.replace(old, complete=False)
         self._waiting[key] = call
 
-    def _expired(self, now_ns: int) -> Iterator[McpCall]:
-        """Yield requests that wait too long; they are in the order of their exchanges."""
-        while self._waiting:
-            key, call = next(iter(self._waiting.items()))
-            if now_ns - call.emitted_at_ns < MAX_WAIT_NS:
-                return
-            del self._waiting[key]
-            yield msgspec.structs.replace(call, complete=False)
-
     def _done(self, call: McpCall, now_ns: int) -> McpCall:
         """Return ``call``, ready at ``now_ns``, with what is known of its session."""
         self.counters.calls += 1
@@ -320,10 +319,9 @@ def _may_come(exchange: HttpExchange) -> bool:
 
 def _whole(call: McpCall, exchange: HttpExchange) -> McpCall:
     """Return an answered call, marked when bytes of its exchange are missing."""
-    request, response = exchange.request, exchange.response
-    for message in (request, response):
-        if message is not None and (message.lost_bytes or message.flags & DAMAGED):
-            return msgspec.structs.replace(call, complete=False)
+    request = exchange.request
+    if request is not None and is_damaged(request, exchange.response):
+        return msgspec.structs.replace(call, complete=False)
     return call
 
 

@@ -18,7 +18,7 @@ from heron_otel.wire.json_text import decode_raw, encode
 SESSION_FIELD = "mcp-session-id"
 VERSION_FIELD = "mcp-protocol-version"
 METHOD_FIELD = "mcp-method"
-FIELDS = (SESSION_FIELD, VERSION_FIELD, METHOD_FIELD)
+FIELDS = frozenset((SESSION_FIELD, VERSION_FIELD, METHOD_FIELD))
 
 TOOLS_CALL = "tools/call"
 INITIALIZE = "initialize"

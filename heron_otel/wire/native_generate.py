@@ -18,7 +18,7 @@ import msgspec
 from heron_otel.records.wire import CallError, Json, LlmRequest, Usage
 from heron_otel.wire.api import Answer, Choice, Members, MergeRules
 from heron_otel.wire.completions import prompt_messages
-from heron_otel.wire.errors import error_of_value
+from heron_otel.wire.errors import cut_message, error_of_value
 from heron_otel.wire.json_text import decode_raw, join_text
 from heron_otel.wire.messages import Memory, Part
 from heron_otel.wire.parameters import Parameter, read_parameters, text_member
@@ -122,6 +122,7 @@ class _Text(msgspec.Struct):
     """One answer as it grows."""
 
     pieces: list[str] = []
+    is_whole: bool = True  # events repeat the text so far; False: they bring what is new
     stop_reason: str | None = None
     read: int | None = None  # tokens
     written: int | None = None
@@ -226,7 +227,7 @@ class GenerateFold:
             if text.stop_reason == "abort":
                 self._answer.error = CallError(
                     type=_word(reason.get("err_type")) or "abort",
-                    message=_word(reason.get("message")),
+                    message=cut_message(reason.get("message")),
                 )
         text.read = count(meta.get("prompt_tokens"))
         text.written = count(meta.get("completion_tokens"))
@@ -281,10 +282,12 @@ def _grow(text: _Text, piece: str) -> bool:
 
 def _replace(text: _Text, whole: str) -> bool:
     """Take the text so far; servers that send only what is new are told by their beginning."""
-    held = "".join(text.pieces)
-    if whole.startswith(held):
-        text.pieces = [whole]
-        return len(whole) > len(held)
+    if text.is_whole:
+        held = "".join(text.pieces)
+        if whole.startswith(held):
+            text.pieces = [whole]
+            return len(whole) > len(held)
+        text.is_whole = False
     return _grow(text, whole)
 
 

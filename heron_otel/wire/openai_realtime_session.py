@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from heron_otel.errors import JsonError
-from heron_otel.records.http import BodyFlag, ExchangeEnd, SseRun
+from heron_otel.records.http import ExchangeEnd, SseRun
 from heron_otel.records.wire import Json
 from heron_otel.wire.api import Members
 from heron_otel.wire.json_text import decode, decode_members, encode
@@ -153,8 +153,8 @@ class RealtimeSession:
     def _begin(self, identity: str | None, at_ns: int) -> None:
         socket = self._socket
         for name, begun in tuple(self._by_id.items()):
-            if begun.flags & BodyFlag.GAPPED:
-                # Its end was not captured: there is one response of a conversation at a time.
+            if begun.is_lossy:
+                # Its end is missing: there is one response of a conversation at a time.
                 del self._by_id[name]
                 self._asked.pop(id(begun), None)
                 socket.close(begun, ExchangeEnd.LOST)

@@ -19,9 +19,9 @@ from heron_otel.records.http import (
     WebSocketEnd,
     WebSocketMessages,
 )
-from heron_otel.records.wire import LlmCallStarted, LlmRecord
+from heron_otel.records.wire import LlmRecord
 from heron_otel.wire.api import Answer, Members, ResponseFold, WireApi
-from heron_otel.wire.call_record import Asked, Folded, call_key, make_call
+from heron_otel.wire.call_record import Asked, Folded, call_key, make_call, started_call
 from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.events import FoldedStream, fold_run
 from heron_otel.wire.messages import Memory
@@ -51,6 +51,7 @@ class SocketCall:
         "flags",
         "fold",
         "is_begun",
+        "is_lossy",
         "last_at_ns",
         "lost_bytes",
         "received_bytes",
@@ -70,6 +71,8 @@ class SocketCall:
         self.last_at_ns = 0
         self.lost_bytes = 0
         self.flags = 0
+        self.is_lossy = False
+        """Messages of the server are missing."""
 
 
 class AudioSize:
@@ -129,7 +132,7 @@ class Socket:
         self._count_tokens = count_tokens
         self._record: HttpExchange | WebSocketMessages | WebSocketEnd = handshake
 
-    def at(self, record: WebSocketMessages | WebSocketEnd) -> None:
+    def at(self, record: HttpExchange | WebSocketMessages | WebSocketEnd) -> None:
         """Make what follows with ``record``."""
         self._record = record
 
@@ -165,23 +168,7 @@ class Socket:
         self.calls += 1
         call = SocketCall(asked, request, api.fold(asked.request))
         self.waiting.append(call)
-        self.made.append(
-            LlmCallStarted(
-                key=asked.key,
-                wire_api=api.name,
-                operation=api.operation,
-                provider=asked.provider or api.provider,
-                source=self._source,
-                emitted_at_ns=record.emitted_at_ns,
-                started_at_ns=request.started_at_ns,
-                request=asked.request,
-                fields=request.fields,
-                client_address=record.client_address,
-                client_port=record.client_port,
-                server_address=record.server_address,
-                server_port=record.server_port,
-            )
-        )
+        self.made.append(started_call(record, request, asked, source=self._source))
         return call
 
     def fold(
@@ -261,6 +248,7 @@ class Socket:
             call = self.waiting[0]
             call.lost_bytes += lost_bytes
             call.flags |= flags
+            call.is_lossy = True
 
 
 class SocketSession(Protocol):

@@ -54,27 +54,35 @@ class Sockets:
         }
         """What was seen."""
 
-    def open(self, handshake: HttpExchange) -> bool:
-        """Follow the WebSocket that ``handshake`` makes; False: it is none of a wire API."""
+    def open(self, handshake: HttpExchange) -> Iterable[LlmRecord] | None:
+        """Follow the WebSocket that ``handshake`` makes; None: it is none of a wire API.
+
+        Returns the calls of one that is given up for it.
+        """
         request = handshake.request
         response = handshake.response
         if request is None or response is None or response.status_code != _SWITCHED:
-            return False
+            return None
         socket = Socket(handshake, request, self._memory, self._source, self._count_tokens)
         for api in SOCKET_APIS:
             if api.matches(socket):
                 break
         else:
             self.counters["other"] += 1
-            return False
+            return None
         host = field_value(request.fields, "host") or ""
         socket.provider = self._providers.of_host(host) or provider_of_path(socket.path)
+        given_up: Iterable[LlmRecord] = ()
         if len(self._open) >= self._max_sockets:
-            del self._open[next(iter(self._open))]
+            oldest, _ = self._open.pop(next(iter(self._open)))
+            oldest.at(handshake)
+            for call in tuple(oldest.waiting):
+                oldest.close(call, ExchangeEnd.LIMIT)
+            given_up = self._made(oldest)
             self.counters["evicted"] += 1
         self._open[handshake.flow_id] = socket, api.session(socket)
         self.counters["opened"] += 1
-        return True
+        return given_up
 
     def messages(self, record: WebSocketMessages) -> Iterable[LlmRecord]:
         """Return what ``record`` begins and ends."""

@@ -184,6 +184,21 @@ def test_gap_over_frames_is_left_at_the_next_json_message(side: int, kept: int) 
     assert play(steps, size=1) == played
 
 
+@pytest.mark.parametrize("text", [b'{"a":1} ', b"[" * 40])
+def test_bytes_behind_a_gap_in_which_no_frame_was_found_are_counted(text: bytes) -> None:
+    made = Conversation()
+    for data in (EVENTS[0], EVENTS[1], text):
+        made.text(SERVER, data)
+    wire = [step.data for step in made.steps[HANDSHAKE:]]
+    gap = len(wire[0]) + len(wire[1]) - 1
+    # The last byte of a message, then one that nothing confirms.
+    steps = [*made.steps[:HANDSHAKE], lost(SERVER, gap), server(wire[1][-1:] + wire[2])]
+    played = play(steps)
+    assert messages(played) == []
+    assert end_of(played).lost_bytes == gap + 1 + len(wire[2])
+    assert play(steps, size=1) == played
+
+
 def test_gap_before_compressed_messages_without_takeover_is_left() -> None:
     made = Conversation(deflate=True, takeover=False)
     for event in EVENTS * 2:

@@ -284,13 +284,15 @@ def test_what_waits_is_bounded() -> None:
 
 
 def test_call_that_waits_an_hour_goes_without_its_answer() -> None:
-    late_ns = START_NS + mcp.MAX_WAIT_NS + MS
-    late = post(rpc("ping", 2), rpc(id=2, result={}), start_ns=late_ns)
-    found = calls_of(post(tool_call(), status=202), late, finish=False)
-    assert [(each.method, each.complete) for each in found] == [
-        ("tools/call", False),
-        ("ping", True),
-    ]
+    wire = WireCalls("pcap/test")
+    asked = post(tool_call(), status=202)
+    assert [*wire.feed(asked)] == []
+    due_ns = asked.emitted_at_ns + mcp.MAX_WAIT_NS
+    assert [*wire.advance(due_ns - 1)] == []
+    (call,) = wire.advance(due_ns + MS)
+    assert isinstance(call, McpCall)
+    assert (call.method, call.complete, call.emitted_at_ns) == ("tools/call", False, due_ns)
+    assert [*wire.finish()] == []
 
 
 VALUES = st.recursive(

@@ -137,6 +137,15 @@ def test_sglang_stream_repeats_the_text_so_far() -> None:
     assert counts_of(call) == (6, 3, 5)
 
 
+def test_sglang_stream_may_bring_only_what_is_new() -> None:
+    pieces = [" Paris", " is", " Paris", " is", " big"]
+    stream = [sglang(piece, at) for at, piece in enumerate(pieces, 1)]
+    stream[-1] = sglang(pieces[-1], len(pieces), STOP)
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert texts_of(call) == ["".join(pieces)]
+
+
 def test_sglang_batch_and_abort() -> None:
     body = {**SGLANG, "text": ["a", "b"]}
     answer = [sglang("x", 1, STOP), sglang("y", 2, {"type": "length", "length": 2})]

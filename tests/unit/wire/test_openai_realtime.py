@@ -6,15 +6,16 @@ from __future__ import annotations
 import base64
 import json
 
+import msgspec
 import pytest
 
-from heron_otel.records.http import ExchangeEnd
+from heron_otel.records.http import BodyFlag, ExchangeEnd, WebSocketMessages
 from heron_otel.records.wire import LlmCall, Message
 from heron_otel.wire.calls import WireCalls
 from heron_otel.wire.openai_realtime_session import MAX_ITEMS
 from tests.support.calls import SOURCE
 from tests.support.socket_calls import Object, Talk, calls_of
-from tests.support.streams import SERVER, end, lost
+from tests.support.streams import SERVER, end, lost, play
 
 pytestmark = pytest.mark.case(42)
 
@@ -315,6 +316,34 @@ def test_lost_end_of_a_response_ends_with_the_next() -> None:
     first, second = calls_of(steps)
     assert (first.exchange.end, first.complete) == (ExchangeEnd.LOST, False)
     assert second.complete
+
+
+def test_end_of_a_response_that_is_too_large_to_keep_ends_with_the_next() -> None:
+    made = talk()
+    for number in (1, 2):
+        made.ask({"type": "response.create"})
+        made.answer(*answer(f"It is {number}.", f"resp_{number}"))
+    records = play(made.steps).records
+    large = next(
+        at
+        for at, record in enumerate(records)
+        if isinstance(record, WebSocketMessages)
+        and any(b"response.done" in part for run in record.runs for part in run.parts)
+    )
+    batch = records[large]
+    assert isinstance(batch, WebSocketMessages)
+    assert b"response.done" in batch.runs[-1].parts[0]
+    times = batch.event_times[: -8 * batch.runs[-1].count]
+    records[large] = msgspec.structs.replace(batch, runs=batch.runs[:-1], event_times=times)
+    following = next(
+        at
+        for at in range(large + 1, len(records))
+        if isinstance(records[at], WebSocketMessages) and records[at].by_server
+    )
+    records[following] = msgspec.structs.replace(records[following], flags=BodyFlag.TRUNCATED)
+    wire = WireCalls(SOURCE)
+    calls = [call for record in records for call in wire.feed(record) if isinstance(call, LlmCall)]
+    assert [call.exchange.end for call in calls] == [ExchangeEnd.LOST, ExchangeEnd.COMPLETE]
 
 
 def test_end_of_the_connection_cuts_a_response_off() -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from heron_otel.native import StreamEnd
-from heron_otel.records.http import BodyFlag, ExchangeEnd
-from heron_otel.records.wire import LlmCallStarted
+from heron_otel.records.http import BodyFlag, ExchangeEnd, HttpExchange, WebSocketMessages
+from heron_otel.records.wire import LlmCall, LlmCallStarted, LlmRecord
 from heron_otel.wire.calls import WireCalls
+from heron_otel.wire.messages import Memory
+from heron_otel.wire.providers import Providers
 from heron_otel.wire.socket_api import MAX_WAITING
+from heron_otel.wire.sockets import Sockets
 from tests.support.calls import SOURCE
 from tests.support.responses import asked, function_call, message, output, response
 from tests.support.socket_calls import Object, Talk, calls_of, records_of
-from tests.support.streams import CLIENT, SERVER, end, lost, server
+from tests.support.streams import CLIENT, SERVER, end, lost, play, server
 
 pytestmark = pytest.mark.case(42)
 
@@ -48,6 +52,27 @@ def events(text: str, identity: str = "resp_1", *, ends: bool = True) -> list[Ob
         done = response("completed", message(text), id=identity)
         made.append({"type": "response.completed", "response": done})
     return made
+
+
+def test_calls_of_a_websocket_that_is_given_up_end() -> None:
+    talk = Talk()
+    talk.ask(create(asked("One?")))
+    talk.answer(*events("It is", ends=False))
+    records = play(talk.steps).records
+    sockets = Sockets(SOURCE, Providers({}), Memory(), max_sockets=1)
+    made: list[LlmRecord] = []
+    for record in records:
+        match record:
+            case HttpExchange():
+                assert sockets.open(record) == ()
+            case WebSocketMessages():
+                made += sockets.messages(record)
+    (handshake,) = (record for record in records if isinstance(record, HttpExchange))
+    made += sockets.open(msgspec.structs.replace(handshake, flow_id=99)) or ()
+    started, call = made
+    assert isinstance(call, LlmCall)
+    assert (call.key, call.exchange.end) == (started.key, ExchangeEnd.LIMIT)
+    assert sockets.counters["evicted"] == 1
 
 
 @pytest.mark.parametrize("deflate", [False, True])
