@@ -174,7 +174,10 @@ class Service:
             for name, value in flat(sender.counters()).items():
                 if name == "queue_batches":
                     waiting += value
-                elif name.startswith(("sent_", "dropped_")):
+                elif (
+                    name.partition(".")[0].removeprefix("sent_").removeprefix("dropped_")
+                    in Items._fields
+                ):
                     done += value
         return waiting, done
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from heron_otel.component.factory import SIGNALS, ExporterFactory, Stability
+from heron_otel.component.factory import ExporterFactory, Stability
+from heron_otel.config.types import SIGNALS
 from heron_otel.exporters.debug.config import DebugConfig
 from heron_otel.exporters.debug.exporter import DebugExporter
 

@@ -122,13 +122,17 @@ class _Profile:
         parent = _first(view, self._parent)
         is_subagent = parent is not None and parent != session
         role = CallRole.SUBAGENT if is_subagent else CallRole.MAIN
+        named = parent if is_subagent else session
         return msgspec.structs.replace(
             found,
             agent_name=self._name,
             marked=True,
             agent_version=_version(view) if self._user_agents is not None else None,
-            session_id=(parent if is_subagent else session) or found.session_id,
-            conversation_id=(parent if is_subagent else session) or found.conversation_id,
+            session_id=named or found.session_id,
+            conversation_id=named or found.conversation_id,
+            # Words tell a session only where no id does.
+            opening=() if named else found.opening,
+            side_kind=None if named else found.side_kind,
             role=role if kind is None else CallRole.AUXILIARY,
             auxiliary_kind=kind,
             subagent_id=session if is_subagent else None,

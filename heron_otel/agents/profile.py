@@ -105,14 +105,17 @@ def _tasks(
         if isinstance(value, list) and value and isinstance(value[0], dict):
             inner = [each for each in value[:_MAX_TASKS] if isinstance(each, dict)]
             texts = [(first_string(each, prompt_names), each) for each in inner]
-            return [
+            tasks = [
                 (text, first_string(each, kind_names) or kind)
                 for text, each in texts
                 if text is not None
             ]
+            if tasks:
+                return tasks
     names = tuple(f"{name}_" for name in prompt_names)
     numbered = [name for name in arguments if name.startswith(names) and name[-1].isdigit()]
-    texts_of = (first_string(arguments, (name,)) for name in sorted(numbered)[:_MAX_TASKS])
+    numbered.sort(key=lambda name: (len(name), name))  # 2 comes before 10
+    texts_of = (first_string(arguments, (name,)) for name in numbered[:_MAX_TASKS])
     return [(text, kind) for text in texts_of if text is not None]
 
 

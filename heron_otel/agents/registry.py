@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from heron_otel.agents.built_in import BUILT_IN
 from heron_otel.agents.claude_code import ClaudeCode
 from heron_otel.agents.codex import Codex
@@ -21,6 +23,10 @@ PROFILES: tuple[Profile, ...] = (
 )
 
 
+@cache
 def profiles_of(config: AgentsConfig) -> tuple[Profile, ...]:
-    """Return the profiles of a configuration: its own are asked before the built-in ones."""
+    """Return the profiles of a configuration: its own are asked before the built-in ones.
+
+    Equal settings give the same profiles, so that pipelines with them share one analysis.
+    """
     return (Declared(config.profiles), *PROFILES) if config.profiles else PROFILES

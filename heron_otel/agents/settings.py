@@ -130,6 +130,10 @@ class AgentsConfig:
     profiles: tuple[ProfileConfig, ...] = ()
     """Profiles of your own; they are asked before the built-in ones of the same form."""
 
+    def __hash__(self) -> int:
+        """Return a number that equal settings share; the profiles hold mappings without one."""
+        return len(self.profiles)
+
     def problems(self) -> Iterator[Problem]:
         """Yield names that stand twice."""
         seen: set[str] = set()

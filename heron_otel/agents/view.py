@@ -41,6 +41,7 @@ class CallView:
         "_first_assistant",
         "_has_assistant",
         "_header_values",
+        "_is_started",
         "_opening",
         "_system_text",
         "_tail",
@@ -61,6 +62,7 @@ class CallView:
         self.error: CallError | None = None
         self.content_bytes: int | None = None  # size of the request content; None: not known yet
         self._fields: tuple[str, ...] = ()
+        self._is_started = not isinstance(record, LlmCall)
         if isinstance(record, LlmCall):
             exchange = record.exchange
             self.response = record.response
@@ -184,7 +186,9 @@ class CallView:
                     self._opening.append(message)
 
     def tool_results(self) -> tuple[ToolResult, ...]:
-        """Return the tool results in the tail, in wire order."""
+        """Return the tool results in the tail, in wire order; none of a call that only began."""
+        if self._is_started:
+            return ()
         results: list[ToolResult] = []
         for messages in reversed(self.tail()):
             for message in messages:

@@ -12,11 +12,9 @@ from typing import Generic, TypeVar
 from heron_otel.component.exporter import Exporter
 from heron_otel.component.extension import Extension
 from heron_otel.component.receiver import Receiver
+from heron_otel.config.types import SIGNALS
 
 C = TypeVar("C")
-
-SIGNALS = ("traces", "metrics", "logs")
-"""What a pipeline can carry."""
 
 
 class Stability(enum.StrEnum):

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from heron_otel.component.factory import (
-    SIGNALS,
     ExporterFactory,
     ExtensionFactory,
     ProcessorFactory,
     ReceiverFactory,
     Stability,
 )
+from heron_otel.config.types import SIGNALS
 from heron_otel.errors import HeronError
 
 Factory = (

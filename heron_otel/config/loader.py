@@ -13,10 +13,10 @@ from heron_otel.config.binding import Binding, unknown
 from heron_otel.config.document import Node, join, merge, parse
 from heron_otel.config.expand import Expansion
 from heron_otel.config.model import Config, ServiceConfig, component_type
+from heron_otel.config.types import SIGNALS
 from heron_otel.errors import ConfigError, HeronError, UsageError
 
 KINDS = ("receivers", "processors", "exporters", "extensions")
-SIGNALS = ("traces", "metrics", "logs")
 
 # The Collector's rules for the two parts of a component id (component/identifiable.go).
 _TYPE = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}")

@@ -6,6 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+SIGNALS = ("traces", "metrics", "logs")
+"""What a pipeline can carry."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

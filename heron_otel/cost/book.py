@@ -80,6 +80,8 @@ class Price:
 
     def rates(self, words: tuple[str, ...], *, long: bool) -> TokenRates | None:
         """Return the rates of the tiers ``words``; None when one of them has no price."""
+        if not self.entry.tiers.keys() >= set(words):
+            return None
         return _rates(self, words, long)
 
     def __hash__(self) -> int:
@@ -179,14 +181,9 @@ def _price(entry: PriceEntry, book: str) -> Price:
 
 
 @lru_cache(maxsize=4096)
-def _rates(price: Price, words: tuple[str, ...], long: bool) -> TokenRates | None:
+def _rates(price: Price, words: tuple[str, ...], long: bool) -> TokenRates:
     entry = price.entry
-    tiers: list[TierPrice] = []
-    for word in words:
-        tier = entry.tiers.get(word)
-        if tier is None:
-            return None
-        tiers.append(tier)
+    tiers = [entry.tiers[word] for word in words]
     context = entry.long_context if long else None
     return TokenRates(**{kind: _rate(entry, context, tiers, kind) for kind in TOKEN_KINDS})
 

@@ -171,6 +171,10 @@ class CostConfig:
     prices: tuple[PriceEntry, ...] = ()
     """Prices of your own; the first one that agrees and is valid at the time of a call counts."""
 
+    def __hash__(self) -> int:
+        """Return a number that equal settings share; the entries hold mappings without one."""
+        return len(self.prices)
+
     def problems(self) -> Iterator[Problem]:
         """Yield too many entries."""
         if len(self.prices) > _MAX_ENTRIES:

@@ -10,15 +10,18 @@ from heron_otel.cost.book import PriceBook, make_book
 from heron_otel.cost.settings import CostConfig
 
 
+@cache
 def book_of(config: CostConfig) -> PriceBook | None:
-    """Return the price book of ``config``; None when costs are turned off."""
+    """Return the price book of ``config``; None when costs are turned off.
+
+    Equal settings give the same book, so that pipelines with them share one analysis.
+    """
     return make_book(config, _built_in()) if config.enabled else None
 
 
-@cache
-def default_book() -> PriceBook:
+def default_book() -> PriceBook | None:
     """Return the built-in price book alone."""
-    return make_book(CostConfig(), _built_in())
+    return book_of(CostConfig())
 
 
 @cache

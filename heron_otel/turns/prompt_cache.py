@@ -33,6 +33,7 @@ _HOUR_NS = 3_600_000_000_000
 _PART_BYTES = 96  # of a digest and its place in a tuple
 _STATE_BYTES = 500
 _MAX_BLOCK_LISTS = 64  # lists of tools and system texts whose digests are remembered
+_MAX_BLOCK_LIST_BYTES = 262_144  # of JSON text; the tools of a coding agent take 100 KB
 _MAX_VOLATILE = 16
 
 ThreadKey = tuple[str, ...]
@@ -50,7 +51,6 @@ class _State(msgspec.Struct):
     messages: Sequence[str]
     cached_tokens: int  # in the cache after the call
     is_hour: bool  # what it wrote is kept for an hour
-    is_used: bool  # its thread has ever read a cache, or its provider counts what it writes
     volatile: frozenset[tuple[str, int]]  # parts that change and are no part of the cache
 
     @property
@@ -81,6 +81,8 @@ class PromptCaches:
         before = self._states.pop(thread, None)
         if before is not None:
             self.bytes_held -= before.size
+        elif not usage.cache_read_tokens and usage.cache_write_tokens is None:
+            return None  # the provider shows no cache
         now = self._state(call, usage, before)
         facts = None
         if before is not None and before.ended_at_ns <= now.started_at_ns:
@@ -99,11 +101,9 @@ class PromptCaches:
         read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens
         is_hour = bool(usage.cache_write_1h_tokens)
         volatile: frozenset[tuple[str, int]] = frozenset()
-        is_used = read > 0 or written is not None
         if before is not None:
             is_hour = is_hour or (before.is_hour and read > 0 and not written)
             volatile = before.volatile
-            is_used = is_used or before.is_used
         return _State(
             model=request.model,
             started_at_ns=timing.started_at_ns,
@@ -113,7 +113,6 @@ class PromptCaches:
             messages=messages,
             cached_tokens=_cached(usage, read),
             is_hour=is_hour,
-            is_used=is_used,
             volatile=volatile,
         )
 
@@ -121,26 +120,29 @@ class PromptCaches:
         """Return the digests of ``blocks``.
 
         ``wire/`` hands out one object for equal lists of tools, which the memo keeps alive, so
-        that its id stays its own.
+        that its id stays its own. The least recently used list is forgotten, a large one is not
+        kept.
         """
         if not blocks:
             return ()
-        known = self._blocks.get(id(blocks))
-        if known is not None:
-            return known[1]
-        digests = tuple(_digest(block) for block in blocks[:MAX_PARTS])
-        if len(self._blocks) >= _MAX_BLOCK_LISTS:
-            self._blocks.pop(next(iter(self._blocks)))
-        self._blocks[id(blocks)] = (blocks, digests)
-        return digests
+        known = self._blocks.pop(id(blocks), None)
+        if known is None:
+            texts = [_text(block) for block in blocks[:MAX_PARTS]]
+            digests = tuple(blake2b(text, digest_size=16).hexdigest() for text in texts)
+            if sum(map(len, texts)) > _MAX_BLOCK_LIST_BYTES:
+                return digests
+            if len(self._blocks) >= _MAX_BLOCK_LISTS:
+                self._blocks.pop(next(iter(self._blocks)))
+            known = (blocks, digests)
+        self._blocks[id(blocks)] = known
+        return known[1]
 
 
-def _digest(block: dict[str, Json]) -> str:
+def _text(block: dict[str, Json]) -> bytes:
     try:
-        data = msgspec.json.encode(block)
+        return msgspec.json.encode(block)
     except (ValueError, RecursionError):  # lone surrogates, or nested too deep
-        data = repr(sorted(block)).encode("utf-8", "replace")
-    return blake2b(data, digest_size=16).hexdigest()
+        return repr(sorted(block)).encode("utf-8", "replace")
 
 
 def _cached(usage: Usage, read: int) -> int:
@@ -158,8 +160,6 @@ def _cached(usage: Usage, read: int) -> int:
 
 
 def _compare(before: _State, now: _State, call: LlmCall, usage: Usage) -> CacheFacts | None:
-    if not (before.is_used and now.is_used):
-        return None  # the provider shows no cache
     read = usage.cache_read_tokens or 0
     missed = min(before.cached_tokens, usage.input_tokens or 0) - read
     is_automatic = usage.cache_write_tokens is None

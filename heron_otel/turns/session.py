@@ -9,6 +9,7 @@ from heron_otel.turns.closed import ClosedTurn, ClosedTurns
 from heron_otel.turns.keys import derive_key
 from heron_otel.turns.ledger import Ledger, SessionKey
 from heron_otel.turns.order import InFlight, StartOrder, Waiting
+from heron_otel.turns.subagents import Spawn
 from heron_otel.turns.turn import OpenTurn
 
 
@@ -300,15 +301,17 @@ class Session:
         for turn in reversed(turns):
             spawn = turn.subagents.match(record)
             if spawn is not None:
-                return self._add_new_subagent(turn, record)
+                return self._add_new_subagent(turn, record, spawn)
         if self.open is not None and (record.call.timing.started_at_ns >= self.open.started_at_ns):
-            return self._add_new_subagent(self.open, record)
+            return self._add_new_subagent(self.open, record, None)
         if not self._closed:
             return self._outside(record, "orphan_calls")
         return self._late(record)
 
-    def _add_new_subagent(self, turn: OpenTurn, record: AgentCall) -> list[TurnRecord]:
-        run = turn.subagents.open(record, turn.subagents.match(record))
+    def _add_new_subagent(
+        self, turn: OpenTurn, record: AgentCall, spawn: Spawn | None
+    ) -> list[TurnRecord]:
+        run = turn.subagents.open(record, spawn)
         if run is None:
             self._counters["subagents_limit"] += 1
             return [*turn.add_stray(record), *self._cut_at_limit(turn)]

@@ -128,7 +128,8 @@ class Watch:
         elif self._idle.add(True, at_ns) and not self._runs.is_stuck():
             found.append(self._finding(StuckKind.NO_PROGRESS, self._idle))
         if record.facts.tool_calls:
-            self._tool_call = record.facts.tool_calls[0]
+            # Its arguments can be megabytes, and are not told.
+            self._tool_call = msgspec.structs.replace(record.facts.tool_calls[0], arguments=None)
         return found
 
     @staticmethod

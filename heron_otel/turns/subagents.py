@@ -16,13 +16,13 @@ from heron_otel.records.turns import SubagentRun, ToolRun, TurnKey
 from heron_otel.records.wire import Json
 from heron_otel.turns.keys import derive_key, task_key
 from heron_otel.turns.ledger import Ledger
+from heron_otel.turns.tasks import TASK_CHARS
 from heron_otel.turns.thread import Thread
 from heron_otel.turns.tool_runs import PendingTool
 from heron_otel.turns.usage import NO_COST, NO_USAGE, add_cost, add_usage
 
 _LAUNCHED = re.compile(r"\b(?:accepted|background|launched|spawned)\b", re.IGNORECASE)
 """Words of results that come before the sub-agent is done (Claude Code, Qwen Code, OpenClaw)."""
-_PROMPT_CHARS = 2000  # of a task, compared with the prompt of a sub-agent
 _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
 
 
@@ -46,7 +46,7 @@ class Spawn:
         self.tool_run = pending.key
         self.key = task_key(pending.key, spawn.ordinal)
         self.tool_id = canonical_tool_id(pending.tool_call.id) if pending.tool_call.id else None
-        self.prompt = spawn.prompt[:_PROMPT_CHARS]
+        self.prompt = spawn.prompt[:TASK_CHARS]
         self.name = spawn.name
         self.waits = spawn.waits
         self.answered = False
@@ -163,10 +163,12 @@ class Subagents:
     def spawned(self, record: AgentCall, asked: list[PendingTool]) -> None:
         """Take in the spawning tool calls of a response."""
         for spawn in record.facts.spawns:
+            if spawn.index >= len(asked):
+                continue
             if len(self._spawns) >= self._limits.max_subagents:
                 del self._spawns[0]
-            if spawn.index < len(asked):
-                self._spawns.append(Spawn(asked[spawn.index], spawn))
+                self._ledger.counters["spawns_limit"] += 1
+            self._spawns.append(Spawn(asked[spawn.index], spawn))
 
     def answered(self, finished: list[ToolRun]) -> None:
         """Take in results: the answer to a spawning call ends a sub-agent or launches it."""
@@ -215,7 +217,7 @@ class Subagents:
         for spawn in self._spawns:
             if spawn.key == facts.subagent_id:
                 return spawn
-        tasks = [text[:_PROMPT_CHARS] for text in facts.task_texts]
+        tasks = [text[:TASK_CHARS] for text in facts.task_texts]
         for spawn in self._spawns:
             if spawn.run is None and spawn.prompt in tasks:
                 return spawn

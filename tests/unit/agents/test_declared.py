@@ -248,6 +248,13 @@ def test_sessions_of_goose_and_roo_code_are_in_their_fields() -> None:
     assert (goose.conversation_id, roo.conversation_id) == ("g-1", "r-1")
 
 
+def test_words_tell_a_session_only_where_no_id_does() -> None:
+    named = {"x-title": "Roo Code", "x-roo-task-id": "r-2"}
+    prompt = "Do this, background: " + "a summary of what was done before. " * 5
+    assert facts(call([user(prompt)], headers=named)).opening == ()
+    assert facts(call([user(prompt)], headers={"x-title": "Roo Code"})).opening != ()
+
+
 TWO = [{"goal": "read the log"}, {"goal": "read the code", "name": "reader"}]
 COPILOT = {"user-agent": "copilot/0.0.403"}
 
@@ -277,6 +284,17 @@ COPILOT = {"user-agent": "copilot/0.0.403"}
         ({}, {"subagent_type": "coder", "description": "fix it"}, [("fix it", "coder")]),
         ({}, {"description": "a file"}, []),
         ({}, {"tasks": [1, {"prompt": ""}], "prompt_x": "a"}, []),
+        # A list of something else hides no tasks.
+        (
+            {"offered": HERMES},
+            {"files": [{"path": "a"}], "tasks": TWO},
+            [("read the log", None), ("read the code", "reader")],
+        ),
+        (
+            {"headers": {"x-title": "Cline"}},
+            {f"prompt_{number}": f"task {number}" for number in (10, 2, 1, 9)},
+            [("task 1", None), ("task 2", None), ("task 9", None), ("task 10", None)],
+        ),
     ],
 )
 def test_tasks_are_read_where_each_agent_puts_them(

@@ -224,3 +224,11 @@ def test_turn_says_what_its_calls_missed_and_sub_agents_are_threads_of_their_own
     agent = {**CLAUDE, "x-claude-code-agent-id": "a0123456789abcdef"}
     other = call(HISTORY, 3, 4, headers=agent, usage=used(2_000, 0, 1_900), name="sub")
     assert [each.cache for each in run([*calls[:2], other]).placed][-1] is None
+
+
+def test_threads_of_providers_without_a_cache_take_no_memory() -> None:
+    caches = PromptCaches(1 << 20, Counter())
+    assert last(asked(HISTORY, 0, used(5_100, None)), caches=caches) is None
+    assert caches.bytes_held == 0
+    last(asked(HISTORY, 2, used(5_100, 1_024)), caches=caches)
+    assert caches.bytes_held > 0
