@@ -177,21 +177,17 @@ class _Delivery:
         with self._lock:
             self._counts[name] += number
 
-    def count_items(self, what: str, items: Items) -> None:
-        """Add to the counters ``<what>_<items>``; those of spans always exist."""
+    def count_items(self, what: str, items: Items, reason: str = "") -> None:
+        """Add to the counters ``<what>_<items><reason>``; those of spans always exist."""
         with self._lock:
             for name, number in items._asdict().items():
                 if number or name == "spans":
-                    self._counts[f"{what}_{name}"] += number
+                    self._counts[f"{what}_{name}{reason}"] += number
 
     def drop(self, batch: TelemetryBatch, reason: DropReason, lost: Items | None = None) -> None:
         """Count ``batch`` as lost, or ``lost`` of it."""
-        items = batch.items if lost is None else lost
-        with self._lock:
-            for name, number in items._asdict().items():
-                if number or name == "spans":
-                    self._counts[f"dropped_{name}.{reason}"] += number
-            self._counts[f"dropped_batches.{reason}"] += 1
+        self.count_items("dropped", batch.items if lost is None else lost, f".{reason}")
+        self.count(f"dropped_batches.{reason}", 1)
 
     def counters(self) -> dict[str, int]:
         """Return a copy of the counters, those of the exporter included."""
@@ -345,7 +341,7 @@ class SendingQueue:
 
     def _undelivered(self) -> Undelivered:
         items = self._storage.head(0) if len(self._storage) else ()
-        held = TelemetryBatch.joined([item.batch for item in items]).items
+        held = Items(*map(sum, zip(Items(), *(item.batch.items for item in items), strict=True)))
         return Undelivered(len(items), held, self._delivery.error)
 
     def _run(self) -> None:

@@ -14,7 +14,7 @@ from heron_otel.exporters.sending import QueueConfig, RetryConfig
 class FileFormat(enum.StrEnum):
     """What a line of the file is."""
 
-    JSON_LINES = "json_lines"  # one span, as ``heron-otel decode`` writes it, or one metric point
+    JSON_LINES = "json_lines"  # one span (as ``heron-otel decode`` writes it), point or event
     OTLP_JSON = "otlp_json"  # one OTLP/JSON export request
 
 
@@ -42,7 +42,7 @@ class FileConfig:
     path: str
     """File to write; its folder must exist."""
     format: FileFormat = FileFormat.JSON_LINES
-    """``json_lines``: one span or point a line; ``otlp_json``: one OTLP/JSON request a line."""
+    """``json_lines``: one span, point or event a line; ``otlp_json``: one OTLP/JSON request."""
     append: bool = False
     """Add to a file that is there; otherwise it is emptied at start."""
     rotation: RotationConfig | None = None

@@ -7,17 +7,17 @@ as integers (OTLP specification, "JSON Protobuf Encoding").
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
-import heron_otel
 from heron_otel.records.telemetry import AttributeValue, LogRecord, Span, TelemetryBatch
-from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import exported_attributes
+from heron_otel.telemetry.json_lines import SCOPE
 
 _ENCODER = msgspec.json.Encoder()
-_SCOPE = {"name": semconv.SCOPE_NAME, "version": heron_otel.__version__}
+T = TypeVar("T", Span, LogRecord)
 _SAMPLED = 1  # W3C trace flags
 
 
@@ -34,35 +34,29 @@ def otlp_json_lines(batch: TelemetryBatch) -> bytes:
         # enumerations.
         message = MessageToDict(metrics_message(batch.metrics), use_integers_for_enums=True)
         data += _ENCODER.encode(message) + b"\n"
-    return data + _logs_line(batch.logs) if batch.logs else data
+    if batch.logs:
+        data += _line(batch.logs, ("resourceLogs", "scopeLogs", "logRecords"), _log)
+    return data
 
 
 def otlp_json_line(spans: Sequence[Span]) -> bytes:
     """Return ``spans``, grouped by resource, as one line, newline included."""
-    groups: dict[int, list[Span]] = {}
-    for span in spans:
-        groups.setdefault(id(span.resource), []).append(span)
-    request = {
-        "resourceSpans": [
-            {
-                "resource": {"attributes": _key_values(group[0].resource)},
-                "scopeSpans": [{"scope": _SCOPE, "spans": [_span(span) for span in group]}],
-            }
-            for group in groups.values()
-        ]
-    }
-    return _ENCODER.encode(request) + b"\n"
+    return _line(spans, ("resourceSpans", "scopeSpans", "spans"), _span)
 
 
-def _logs_line(records: Sequence[LogRecord]) -> bytes:
-    groups: dict[int, list[LogRecord]] = {}
-    for record in records:
-        groups.setdefault(id(record.resource), []).append(record)
+def _line(
+    items: Sequence[T], names: tuple[str, str, str], shown: Callable[[T], dict[str, object]]
+) -> bytes:
+    """Return one export request; ``names`` are those of resources, scopes and items in it."""
+    groups: dict[int, list[T]] = {}
+    for item in items:
+        groups.setdefault(id(item.resource), []).append(item)
+    by_resource, by_scope, members = names
     request = {
-        "resourceLogs": [
+        by_resource: [
             {
                 "resource": {"attributes": _key_values(group[0].resource)},
-                "scopeLogs": [{"scope": _SCOPE, "logRecords": [_log(each) for each in group]}],
+                by_scope: [{"scope": SCOPE, members: [shown(each) for each in group]}],
             }
             for group in groups.values()
         ]

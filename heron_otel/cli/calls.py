@@ -146,7 +146,7 @@ def run(namespace: argparse.Namespace) -> int:
 
 def _check_unrecognised(namespace: argparse.Namespace, call_id: str | None) -> None:
     """Raise UsageError for options that calls without a known API have nothing for."""
-    names = ("session", "turn", "model", "agent", "status", "errors")
+    names = ("session", "turn", "model", "agent", "status", "errors", "hops")
     given = [f"--{name}" for name in names if getattr(namespace, name)]
     given += [] if call_id is None else ["ID"]
     if given:

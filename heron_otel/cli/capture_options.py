@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from heron_otel.config.model import Config
 from heron_otel.errors import UsageError
 from heron_otel.receivers.pcap.config import MAX_SHARDS, PcapConfig
 from heron_otel.telemetry.settings import CapturePolicy, SpansConfig
@@ -54,25 +55,33 @@ def add_capture_options(parser: argparse.ArgumentParser, *, source: str) -> None
         action="append",
         default=[],
         metavar="FILE",
-        help="take the processors (spans, turns, agents) of the first pipeline of this "
-        "configuration; may be given several times, later ones win",
+        help="take the processors of the first traces pipeline of this configuration; may be "
+        "given several times, later ones win",
     )
 
 
-def processors(options: argparse.Namespace, signal: str = "traces") -> dict[str, object]:
-    """Return the processors that the options name, by id; one of them is of spans.
+def processors(options: argparse.Namespace, *signals: str) -> dict[str, dict[str, object]]:
+    """Return by signal the processors that the options name, by id; one of them is of spans.
 
-    Those of a configuration are those of its first pipeline of ``signal``. Raises ConfigError
+    Those of a configuration are those of its first pipeline of the signal. Raises ConfigError
     with all problems of the configuration.
     """
-    found: dict[str, object] = {}
-    if options.config:
+    config = None
+    if options.config:  # read once: it may be a pipe
         from heron_otel.component.registry import Registry
         from heron_otel.config.loader import load
 
         config = load(options.config, [], os.environ, Registry())
-        for name, pipeline in config.service.pipelines.items():
-            if name.partition("/")[0] == signal:
+    return {signal: _of_signal(options, config, signal) for signal in signals}
+
+
+def _of_signal(
+    options: argparse.Namespace, config: Config | None, signal: str
+) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if config is not None:
+        for pipeline_id, pipeline in config.service.pipelines.items():
+            if pipeline_id.partition("/")[0] == signal:
                 found = {each: config.processors[each] for each in pipeline.processors}
                 break
     name, spans = next(

@@ -39,7 +39,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; spans that come before an error are written."""
-    settings = stage_settings(processors(options).items())
+    settings = stage_settings(processors(options, "traces")["traces"].items())
     receiver = capture_receiver(options)
     failures: list[str] = []
     hub = Hub(

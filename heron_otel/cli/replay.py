@@ -195,7 +195,7 @@ def _config(options: argparse.Namespace, registry: Registry) -> Config:
     }
     text = yaml.safe_dump(tree, allow_unicode=True).replace("$", "$$")
     config = load([f"yaml:{text}"], [], {}, registry)
-    chosen = {signal: processors(options, signal) for signal in pipelines}
+    chosen = processors(options, *pipelines)
     found = {name: each for members in chosen.values() for name, each in members.items()}
     service = replace(
         config.service,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 from collections import defaultdict
@@ -16,7 +15,17 @@ from typing import TextIO
 from rich.text import Text
 from rich.tree import Tree
 
-from heron_otel.cli.terminal import compact, console, cut, dollars, loop_mark, plain, seconds, short
+from heron_otel.cli.terminal import (
+    compact,
+    console,
+    cut,
+    dollars,
+    loop_mark,
+    plain,
+    seconds,
+    short,
+    spent,
+)
 from heron_otel.errors import StoreError
 from heron_otel.records.wire import Json
 from heron_otel.store.client import connect
@@ -153,11 +162,8 @@ def _session_line(session: str, turns: Sequence[Record]) -> Text:
 
 def _spent(turns: Sequence[Record]) -> list[str]:
     """Return what turns cost, as far as it is known; empty when nothing is."""
-    costs = [turn[name] for turn in turns for name in ("cost_usd", "auxiliary_cost_usd")]
-    known = [cost for cost in costs if isinstance(cost, int | float)]
-    if not known:
-        return []
-    return [dollars(math.fsum(known), _sum(turns, "unpriced_calls"))]
+    text = spent(*turns)
+    return [] if text == "-" else [text]
 
 
 def _turn_line(position: int, turn: Record) -> Text:

@@ -88,11 +88,11 @@ def dollars(value: Json, unpriced: Json = 0) -> str:
     return f"${value:.4f}{more}" if value >= 0.0001 or not value else f"${value:.1e}{more}"
 
 
-def spent(row: Mapping[str, Json]) -> str:
-    """Return what a turn or session costs, auxiliary calls included, as far as it is known."""
-    parts = [row["cost_usd"], row["auxiliary_cost_usd"]]
+def spent(*rows: Mapping[str, Json]) -> str:
+    """Return what turns or sessions cost, auxiliary calls included, as far as it is known."""
+    parts = [row[name] for row in rows for name in ("cost_usd", "auxiliary_cost_usd")]
     known = [part for part in parts if isinstance(part, int | float)]
-    return dollars(math.fsum(known) if known else None, row["unpriced_calls"])
+    return dollars(math.fsum(known) if known else None, any(row["unpriced_calls"] for row in rows))
 
 
 def seconds(value: Json) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -39,6 +39,9 @@ MAX_BUCKETS = 160
 # Starts are known this late: the core announces a call half a second after its request.
 LATENESS_NS = 1_000_000_000
 _ORDER = {instrument: index for index, instrument in enumerate(INSTRUMENTS)}
+
+
+_MAX_INT = (1 << 63) - 1  # of a point; servers may claim any number of tokens
 
 
 class Cell:
@@ -174,8 +177,17 @@ class Windows:
         self._next = 0  # windows before it have ended
         self.overflows = 0
 
-    def add(self, at_ns: int, key: Key, value: int | float, times: int = 1) -> None:
-        """Count ``value`` in the window of ``at_ns``, ``times`` times."""
+    def add(self, at_ns: int, key: Key, value: int | float) -> None:
+        """Count ``value`` in the window of ``at_ns``."""
+        self._series(at_ns, key, 1).add(value)
+
+    def add_all(self, at_ns: int, key: Key, values: Mapping[float, int]) -> None:
+        """Count each of ``values`` as often as it says in the window of ``at_ns``."""
+        cell = self._series(at_ns, key, len(values))
+        for value, times in values.items():
+            cell.add(value, times)
+
+    def _series(self, at_ns: int, key: Key, measurements: int) -> Cell:
         index = self._index(at_ns)
         cells = self._open[index]
         service, instrument, _ = key
@@ -184,7 +196,7 @@ class Windows:
             sizes = self._total_sizes if self._cumulative else self._sizes[index]
             known = self._cumulative and key in self._totals
             if not known and sizes[instrument] >= self._max_series:
-                self.overflows += 1
+                self.overflows += measurements
                 key = (service, instrument, OVERFLOW)
                 cell = cells.get(key)
             elif not known:
@@ -193,13 +205,19 @@ class Windows:
                     self._totals[key] = self._cell(instrument)
         if cell is None:
             cell = cells[key] = self._cell(instrument)
-        cell.add(value, times)
+        return cell
 
     def raise_level(self, at_ns: int, key: Key) -> Key:
         """Count one up; return the series for ``lower_level``."""
-        if key not in self._levels and len(self._levels) >= self._max_series:
-            self.overflows += 1
-            key = (key[0], key[1], OVERFLOW)
+        index = self._index(at_ns)
+        if key not in self._levels and key not in self._open[index]:
+            # Only up-down counters count their series of a window here.
+            sizes = self._sizes[index]
+            if max(len(self._levels), sizes[key[1]]) >= self._max_series:
+                self.overflows += 1
+                key = (key[0], key[1], OVERFLOW)
+            else:
+                sizes[key[1]] += 1
         self._levels[key] += 1
         self._shift(at_ns, key, 1)
         return key
@@ -297,7 +315,10 @@ class Windows:
         data: Sum | Histogram | ExponentialHistogram
         if instrument.kind is not Kind.HISTOGRAM:
             data = Sum(
-                [NumberDataPoint(dict(a), start, end, cell.total) for a, cell in ordered],
+                [
+                    NumberDataPoint(dict(a), start, end, min(cell.total, _MAX_INT))
+                    for a, cell in ordered
+                ],
                 temporality,
                 instrument.kind is Kind.COUNTER,
             )
@@ -345,3 +366,7 @@ def _exponential(
         min=cell.low,
         max=cell.high,
     )
+
+
+def _number(attributes: Iterable[Attribute], cell: Cell, start: int, end: int) -> NumberDataPoint:
+    return NumberDataPoint(dict(attributes), start, end, min(cell.total, _MAX_INT))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
 from heron_otel.records.agents import AgentCall
@@ -18,7 +18,8 @@ from heron_otel.telemetry.instruments import Instrument
 from heron_otel.telemetry.metric_settings import MetricsConfig, Vantage
 
 Attributes = tuple[Attribute, ...]
-Record = Callable[[Instrument, Attributes, int | float, int], None]
+Record = Callable[[Instrument, Attributes, int | float], None]
+RecordAll = Callable[[Instrument, Attributes, Mapping[float, int]], None]
 """Takes an instrument, attributes, a value, and how many times it was measured."""
 
 _MAX_CHARS = 256  # of an attribute value; more than any real model, tool or error class
@@ -35,7 +36,7 @@ class CallMetrics:
         self._client = config.vantage is not Vantage.SERVER
         self._server = config.vantage is not Vantage.CLIENT
 
-    def record(self, record: AgentCall, add: Record) -> None:
+    def record(self, record: AgentCall, add: Record, add_all: RecordAll) -> None:
         """Add all that the end of a call says."""
         call = record.call
         asked = asked_attributes(call)
@@ -47,28 +48,28 @@ class CallMetrics:
             (semconv.HERON_CALL_OUTCOME, outcome_of(call)),
             (semconv.HERON_CALL_STATUS_CLASS, status_class(call.exchange)),
         )
-        add(instruments.CALL_ENDED, (*base, *error, *outcome), 1, 1)
+        add(instruments.CALL_ENDED, (*base, *error, *outcome), 1)
         cost = None if call.cost is None else call.cost.total_pusd
         if cost is not None:
-            add(instruments.CALL_COST, base, usd(cost), 1)
+            add(instruments.CALL_COST, base, usd(cost))
         lost = sum(
             message.lost_bytes
             for message in (call.exchange.request, call.exchange.response)
             if message is not None
         )
         if lost:
-            add(instruments.CAPTURE_LOST_BYTES, base, lost, 1)
+            add(instruments.CAPTURE_LOST_BYTES, base, lost)
         for instrument, value in self._durations(call):
-            add(instrument, (*base, *error), value, 1)
-        self._add_waits(call, base, add)
+            add(instrument, (*base, *error), value)
+        self._add_waits(call, base, add, add_all)
         self._add_tokens(call, base, error, add)
         folded = call.folded
         if folded is not None:
             if folded.overhead_ns is not None:
-                add(instruments.HOP_OVERHEAD, base, folded.overhead_ns / 1e9, 1)
+                add(instruments.HOP_OVERHEAD, base, folded.overhead_ns / 1e9)
             if folded.substituted and folded.backend_model is not None:
                 backend = (semconv.HERON_HOP_BACKEND_MODEL, short(folded.backend_model))
-                add(instruments.HOP_SUBSTITUTIONS, (*base, backend), 1, 1)
+                add(instruments.HOP_SUBSTITUTIONS, (*base, backend), 1)
 
     def _durations(self, call: LlmCall) -> Iterator[tuple[Instrument, float]]:
         timing = call.timing
@@ -81,38 +82,38 @@ class CallMetrics:
         if self._server:
             yield instruments.SERVER_REQUEST_DURATION, value
 
-    def _add_waits(self, call: LlmCall, base: Attributes, add: Record) -> None:
+    def _add_waits(self, call: LlmCall, base: Attributes, add: Record, add_all: RecordAll) -> None:
         """Add the waits of a response; see ``telemetry/call_timing.py``, the same on spans."""
         timing = call.timing
         first_byte = timing.first_byte_at_ns
         if first_byte is not None and first_byte >= timing.request_ended_at_ns:
             waited = (first_byte - timing.request_ended_at_ns) / 1e9
-            add(instruments.TIME_TO_FIRST_BYTE, base, waited, 1)
+            add(instruments.TIME_TO_FIRST_BYTE, base, waited)
         first, last = timing.first_token_at_ns, timing.last_token_at_ns
         if first is None or first < timing.started_at_ns:
             return
         waited = (first - timing.started_at_ns) / 1e9
         if self._client and self._legacy:
-            add(instruments.CLIENT_OPERATION_TTFC, base, waited, 1)
+            add(instruments.CLIENT_OPERATION_TTFC, base, waited)
         if self._client and self._latest:
-            add(instruments.CLIENT_INFERENCE_TTFC, base, waited, 1)
+            add(instruments.CLIENT_INFERENCE_TTFC, base, waited)
         if self._client:
             gaps = Counter(max(0, b - a) for a, b in pairwise(timing.chunk_times_ns))
-            for gap_ns, times in sorted(gaps.items()):
-                if self._legacy:
-                    add(instruments.CLIENT_OPERATION_TPOC, base, gap_ns / 1e9, times)
-                if self._latest:
-                    add(instruments.CLIENT_INFERENCE_TPOC, base, gap_ns / 1e9, times)
+            waits = {gap_ns / 1e9: times for gap_ns, times in sorted(gaps.items())}
+            if self._legacy and waits:
+                add_all(instruments.CLIENT_OPERATION_TPOC, base, waits)
+            if self._latest and waits:
+                add_all(instruments.CLIENT_INFERENCE_TPOC, base, waits)
         is_good = call.error is None
         if self._server and is_good:
-            add(instruments.SERVER_TTFT, base, waited, 1)
+            add(instruments.SERVER_TTFT, base, waited)
         tokens = known_usage(call).output_tokens
         if last is not None and last >= first and tokens is not None and tokens > 1:
             pace = (last - first) / (tokens - 1) / 1e9
             if self._client:
-                add(instruments.TIME_PER_OUTPUT_TOKEN, base, pace, 1)
+                add(instruments.TIME_PER_OUTPUT_TOKEN, base, pace)
             if self._server and is_good:
-                add(instruments.SERVER_TPOT, base, pace, 1)
+                add(instruments.SERVER_TPOT, base, pace)
 
     def _add_tokens(self, call: LlmCall, base: Attributes, error: Attributes, add: Record) -> None:
         if not self._client:
@@ -122,7 +123,7 @@ class CallMetrics:
             for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
                 if tokens is not None:
                     attributes = (*base, (semconv.TOKEN_TYPE, kind))
-                    add(instruments.CLIENT_TOKEN_USAGE, attributes, tokens, 1)
+                    add(instruments.CLIENT_TOKEN_USAGE, attributes, tokens)
         if not self._latest or call.operation not in _INFERENCE:
             return
         # A failed call without usage counts 0; what the capture missed is not known.
@@ -144,16 +145,16 @@ class CallMetrics:
             tokens = missing if total is None else total
             if tokens is None:
                 continue
-            add(histogram, (*base, *error), tokens, 1)
+            add(histogram, (*base, *error), tokens)
             for modality, part in _by_modality(tokens, None if total is None else audio):
-                add(counter, (*base, (semconv.TOKEN_MODALITY, modality)), part, 1)
+                add(counter, (*base, (semconv.TOKEN_MODALITY, modality)), part)
         for part_tokens, counter in (
             (usage.cache_read_tokens, instruments.CACHE_READ_TOKENS),
             (usage.cache_write_tokens, instruments.CACHE_WRITE_TOKENS),
             (usage.reasoning_tokens, instruments.REASONING_TOKENS),
         ):
             if part_tokens is not None:
-                add(counter, (*base, (semconv.TOKEN_MODALITY, "unknown")), part_tokens, 1)
+                add(counter, (*base, (semconv.TOKEN_MODALITY, "unknown")), part_tokens)
 
 
 def asked_attributes(call: LlmCall | LlmCallStarted) -> Attributes:

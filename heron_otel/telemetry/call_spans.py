@@ -111,7 +111,7 @@ class CallSpans:
         if call.error is not None:
             status = StatusCode.ERROR
             attributes[semconv.ERROR_TYPE] = call.error.type
-            message = self._guarded(call.error.message or "", service)
+            message = guarded(call.error.message or "", service, self._redactor)
         timing = call.timing
         model = call.request.model
         span = Span(
@@ -149,7 +149,7 @@ class CallSpans:
         for hop in call.folded.hops:
             wire_apis[hop.call.key] = hop.call.wire_api
             error = hop.call.error
-            message = self._guarded("" if error is None else error.message or "", service)
+            message = guarded("" if error is None else error.message or "", service, self._redactor)
             count = 1 + len(call.folded.hops)
             span = hop_span(outer, hop, count, wire_apis[hop.outer], message)
             yield span, self._row(hop.call, span.trace_id, span.span_id, service)
@@ -286,12 +286,6 @@ class CallSpans:
             if response is not None and self._semconv.legacy
             else (),
         )
-
-    def _guarded(self, text: str, service: Service) -> str:
-        """Return a text that can quote content, after the capture policy."""
-        if service.policy is CapturePolicy.FULL or not text:
-            return text
-        return "" if service.policy is CapturePolicy.METADATA else self._redactor.text(text)
 
     def _row(self, call: LlmCall, trace_id: str, span_id: str, service: Service) -> HttpRow:
         exchange = call.exchange
@@ -485,3 +479,10 @@ def _add_heron(attributes: AttributeMap, call: LlmCall, facts: AgentFacts) -> No
     attributes[semconv.HERON_CALL_ROLE] = facts.role.value
     _add(attributes, semconv.HERON_CALL_AUXILIARY_KIND, facts.auxiliary_kind)
     _add(attributes, semconv.HERON_SUBAGENT_ID, facts.subagent_id)
+
+
+def guarded(text: str, service: Service, redactor: Redactor) -> str:
+    """Return a text that can quote content, after the capture policy."""
+    if service.policy is CapturePolicy.FULL or not text:
+        return text
+    return "" if service.policy is CapturePolicy.METADATA else redactor.text(text)

@@ -13,7 +13,7 @@ from heron_otel.records.telemetry import AttributeValue, Span, SpanKind, SpanLin
 from heron_otel.records.turns import PlacedMcpCall
 from heron_otel.records.wire import Json
 from heron_otel.telemetry import semconv
-from heron_otel.telemetry.call_spans import AttributeMap, add_session, split_host
+from heron_otel.telemetry.call_spans import AttributeMap, add_session, guarded, split_host
 from heron_otel.telemetry.ids import (
     SpanRole,
     parse_traceparent,
@@ -56,7 +56,7 @@ class McpSpans:
         message = ""
         if call.error is not None:
             attributes[semconv.ERROR_TYPE] = call.error.type
-            message = self._guarded(call.error.message or "", service)
+            message = guarded(call.error.message or "", service, self._redactor)
         named = call.target is not None and not call.by_server
         return Span(
             trace_id=trace_id,
@@ -151,8 +151,3 @@ class McpSpans:
         for name, content in contents:
             if content is not None:
                 attributes[name] = json_text(content, service, self._redactor)
-
-    def _guarded(self, text: str, service: Service) -> str:
-        if service.policy is CapturePolicy.FULL or not text:
-            return text
-        return "" if service.policy is CapturePolicy.METADATA else self._redactor.text(text)

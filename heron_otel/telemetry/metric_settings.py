@@ -50,7 +50,7 @@ class MetricsConfig:
     max_series: int = 2000
     """Attribute sets of one metric; further ones are joined in ``otel.metric.overflow``."""
     max_active: int = 65_536
-    """Calls followed from start to end; the oldest one counts as ended without an answer."""
+    """Calls followed from start to end; the oldest one then counts as expired."""
     expire: Duration = 3600.0
     """How long a call without an end counts as active."""
 

@@ -183,14 +183,16 @@ class _Source:
             self.windows.add(started_at_ns, (service, instruments.CALL_STARTED, attributes), 1)
 
         def add(
-            instrument: Instrument,
-            attributes: tuple[Attribute, ...],
-            value: int | float,
-            times: int,
+            instrument: Instrument, attributes: tuple[Attribute, ...], value: int | float
         ) -> None:
-            self.windows.add(at_ns, (service, instrument, attributes), value, times)
+            self.windows.add(at_ns, (service, instrument, attributes), value)
 
-        self._calls.record(record, add)
+        def add_all(
+            instrument: Instrument, attributes: tuple[Attribute, ...], values: Mapping[float, int]
+        ) -> None:
+            self.windows.add_all(at_ns, (service, instrument, attributes), values)
+
+        self._calls.record(record, add, add_all)
 
     def withdraw(self, record: LlmCallWithdrawn) -> None:
         """Count a start that was one of another call."""

@@ -344,9 +344,10 @@ def test_calls_without_a_known_api_are_listed_by_host_and_path(strange: Path) ->
     done = run_cli("calls", "--unrecognised", "--data-dir", str(strange))
     assert "llm.internal" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= WIDTH
-    done = run_cli("calls", "--unrecognised", "--errors", "--data-dir", str(strange))
-    assert done.returncode == 2
-    assert "not --errors" in done.stderr
+    for option in ("--errors", "--hops"):
+        done = run_cli("calls", "--unrecognised", option, "--data-dir", str(strange))
+        assert done.returncode == 2
+        assert f"not {option}" in done.stderr
 
 
 def test_doctor_and_summary_tell_calls_without_a_known_api(

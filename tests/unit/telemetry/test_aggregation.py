@@ -15,10 +15,16 @@ from opentelemetry.sdk.metrics.export import (
     Histogram,
     HistogramDataPoint,
     Metric,
+    Sum,
 )
 
 from heron_otel.telemetry.aggregation import MAX_BUCKETS, ExplicitCell, ExponentialCell, Windows
-from heron_otel.telemetry.instruments import CLIENT_INFERENCE_DURATION, DURATION
+from heron_otel.telemetry.instruments import (
+    CALL_ACTIVE,
+    CLIENT_INFERENCE_DURATION,
+    DURATION,
+    INPUT_TOKENS,
+)
 from heron_otel.telemetry.metric_settings import HistogramForm, MetricsConfig, Temporality
 
 SECOND = 1_000_000_000
@@ -149,3 +155,37 @@ def test_cumulative_histograms_hold_every_window_before() -> None:
     points = explicit_points(windows_of([1.0] * 6, config, 2))
     assert [point.count for point in points] == [2, 4, 6]
     assert {point.start_time_unix_nano for point in points} == {0}
+
+
+def test_series_of_active_calls_are_bounded_in_a_window() -> None:
+    windows = Windows(MetricsConfig(max_series=10))
+    for number in range(50):
+        key = windows.raise_level(SECOND, (None, CALL_ACTIVE, (("model", str(number)),)))
+        windows.lower_level(2 * SECOND, key)
+    ((_, (metric,)),) = windows.end_all()
+    assert isinstance(metric.data, Sum)
+    assert len(metric.data.data_points) == 11
+    assert windows.overflows == 40
+    assert {point.value for point in metric.data.data_points} == {0}
+
+
+def test_sum_over_64_bits_is_the_largest_number_there_is() -> None:
+    windows = Windows(MetricsConfig())
+    for _ in range(1_100):
+        windows.add(SECOND, (None, INPUT_TOKENS, ()), (1 << 53) - 1)
+    ((_, metrics),) = windows.end_all()
+    (metric,) = metrics
+    assert isinstance(metric.data, Sum)
+    assert [point.value for point in metric.data.data_points] == [(1 << 63) - 1]
+
+
+def test_values_with_their_numbers_are_those_values_one_by_one() -> None:
+    one, other = Windows(MetricsConfig()), Windows(MetricsConfig())
+    for value in (0.1, 0.1, 0.1, 4.0):
+        one.add(SECOND, KEY, value)
+    other.add_all(SECOND, KEY, {0.1: 3, 4.0: 1})
+    ((_, single),), ((_, joined),) = one.end_all(), other.end_all()
+    (first,), (second,) = explicit_points(single), explicit_points(joined)
+    assert first.bucket_counts == second.bucket_counts
+    assert (first.count, first.min, first.max) == (second.count, second.min, second.max)
+    assert first.sum == pytest.approx(second.sum)
