@@ -184,7 +184,7 @@ def _add_typed(made: RowSet, span: Span, messages: _Messages | None, *, provisio
 
 def _is_inner_hop(attributes: Attributes) -> bool:
     """Return whether the span is a later hop of a call that has a span of its own."""
-    hop = attributes.get("heron.hop.index")
+    hop = attributes.get(semconv.HERON_HOP_INDEX)
     return isinstance(hop, int) and hop > 0
 
 
