@@ -26,7 +26,7 @@ from heron_otel.records.telemetry import AttributeValue, Span, SpanKind, StatusC
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.content import content_attributes
 
-_SAMPLED = 1  # W3C trace flags; the random flag is not set, ids are digests
+SAMPLED = 1  # W3C trace flags; the random flag is not set, ids are digests
 # Tags of length-delimited fields: field number << 3 | 2.
 _RESOURCE_SPANS = b"\x0a"  # ExportTraceServiceRequest.resource_spans = 1; metrics and logs too
 _SCOPE_SPANS = b"\x12"  # ResourceSpans.scope_spans = 2; ResourceMetrics, ResourceLogs too
@@ -160,11 +160,11 @@ def encode_span(span: Span) -> bytes:
         trace_id=bytes.fromhex(span.trace_id),
         span_id=bytes.fromhex(span.span_id),
         parent_span_id=bytes.fromhex(span.parent_span_id),
-        flags=_SAMPLED,
+        flags=SAMPLED,
         name=_clean(span.name),
         kind=_KINDS[span.kind],
-        start_time_unix_nano=_moment(span.start_time_unix_nano),
-        end_time_unix_nano=_moment(span.end_time_unix_nano),
+        start_time_unix_nano=moment(span.start_time_unix_nano),
+        end_time_unix_nano=moment(span.end_time_unix_nano),
         attributes=[key_value(name, value) for name, value in span.attributes.items()],
     )
     if span.status_code or span.status_message:
@@ -172,7 +172,7 @@ def encode_span(span: Span) -> bytes:
         proto.status.message = _clean(span.status_message)
     for event in span.events:
         proto.events.add(
-            time_unix_nano=_moment(event.time_unix_nano),
+            time_unix_nano=moment(event.time_unix_nano),
             name=_clean(event.name),
             attributes=[key_value(name, value) for name, value in event.attributes.items()],
         )
@@ -233,7 +233,7 @@ def _any_value(value: AttributeValue) -> AnyValue:
     return result
 
 
-def _moment(time_ns: int) -> int:
+def moment(time_ns: int) -> int:
     """Return ``time_ns`` inside a fixed64: a damaged capture can hold any time."""
     return min(max(time_ns, 0), _MAX_FIXED64)
 

@@ -14,15 +14,15 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
 from heron_otel.exporters.otlp.client import Signal
 from heron_otel.exporters.otlp.encode import (
+    SAMPLED,
     Element,
     ExportRequest,
     encode_resource,
     key_value,
+    moment,
     pack,
 )
 from heron_otel.records.telemetry import LogRecord
-
-_SAMPLED = 1  # W3C trace flags
 
 
 def encode_log_requests(records: Iterable[LogRecord], limit_bytes: int) -> Iterator[ExportRequest]:
@@ -36,14 +36,14 @@ def encode_log_requests(records: Iterable[LogRecord], limit_bytes: int) -> Itera
 def encode_log(record: LogRecord) -> bytes:
     """Return the serialised ``record``; it was observed when it happened, in event time."""
     return LogProto(
-        time_unix_nano=max(record.time_unix_nano, 0),
-        observed_time_unix_nano=max(record.time_unix_nano, 0),
+        time_unix_nano=moment(record.time_unix_nano),
+        observed_time_unix_nano=moment(record.time_unix_nano),
         severity_number=SeverityNumber.ValueType(record.severity_number),
         severity_text=record.severity_text,
         event_name=record.event_name,
         body=AnyValue(string_value=record.body),
         attributes=[key_value(name, value) for name, value in record.attributes.items()],
-        flags=_SAMPLED,
+        flags=SAMPLED,
         trace_id=bytes.fromhex(record.trace_id),
         span_id=bytes.fromhex(record.span_id),
     ).SerializeToString()

@@ -220,7 +220,7 @@ class WebSocketEnd(_OfExchange, frozen=True, array_like=True, tag=3, gc=False):
 
 
 WebSocketRecord = WebSocketMessages | WebSocketEnd
-HttpRecord = HttpExchangeStarted | HttpExchange | WebSocketMessages | WebSocketEnd
+HttpRecord = HttpExchangeStarted | HttpExchange | WebSocketRecord
 
 
 def field_value(fields: tuple[str, ...], name: str) -> str | None:

@@ -29,7 +29,7 @@ _TOKENS = (
     ("reasoning_tokens", "ReasoningTokens"),
 )
 
-TURN_COSTS = (
+_TURN_COSTS = (
     ("cost_usd", "Cost"),
     ("auxiliary_cost_usd", "AuxiliaryCost"),
     ("unpriced_calls", "UnpricedCalls"),
@@ -123,7 +123,7 @@ TURN_FIELDS: tuple[tuple[str, str], ...] = (
     ("models", "Models"),
     ("subagents", "Subagents"),
     *_TOKENS,
-    *TURN_COSTS,
+    *_TURN_COSTS,
     ("stop_reason", word_or_null("StopReason")),
     ("prompt", word_or_null("Prompt")),
     ("answer", word_or_null("Answer")),
@@ -167,7 +167,7 @@ SESSION_FIELDS: tuple[tuple[str, str], ...] = (
     ("calls", "sum(Calls)"),
     ("error_calls", "sum(ErrorCalls)"),
     ("tool_calls", "sum(ToolCalls)"),
-    *((name, f"sum({column})") for name, column in (*_TOKENS, *TURN_COSTS)),
+    *((name, f"sum({column})") for name, column in (*_TOKENS, *_TURN_COSTS)),
 )
 
 UNRECOGNISED_FIELDS: tuple[tuple[str, str], ...] = (

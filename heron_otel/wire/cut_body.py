@@ -10,7 +10,6 @@ to what the beginning says: usage and stop reasons are there.
 from __future__ import annotations
 
 import re
-from itertools import islice
 
 from heron_otel.errors import JsonError
 from heron_otel.records.http import HttpRequest, HttpResponse
@@ -73,7 +72,7 @@ def tail_members(tail: bytes) -> dict[str, Json]:
         rest = rest[:-1].rstrip()
     if not rest.endswith(b"}"):
         return {}
-    starts = [found.start() for found in islice(_MEMBER.finditer(rest), 100_000)]
+    starts = [found.start() for found in _MEMBER.finditer(rest)]
     for start in starts[-_MAX_CANDIDATES:]:
         try:
             value = decode_strict(b"{" + rest[start:])

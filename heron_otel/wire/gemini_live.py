@@ -11,23 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
-from heron_otel.errors import JsonError
 from heron_otel.records.http import BodyFlag, SseRun
 from heron_otel.records.wire import Json, LlmRequest
 from heron_otel.wire.api import Answer, Members, MergeRules
 from heron_otel.wire.gemini import Gemini
 from heron_otel.wire.gemini_parts import pick
 from heron_otel.wire.gemini_stream import MAX_PARTS, GeminiFold
-from heron_otel.wire.json_text import decode, decode_members, encode
+from heron_otel.wire.json_text import decode_members, encode_around
 from heron_otel.wire.messages import Memory
-from heron_otel.wire.socket_api import AudioSize, Socket, SocketCall, SocketMessage, single
-
-MAX_CONTENTS = 1024
-"""Contents of a conversation that are kept."""
-MAX_CONTENT_BYTES = 256 << 10
-"""JSON text of one content that is kept; audio is left out before."""
+from heron_otel.wire.socket_api import AudioSize, Socket, SocketCall, SocketMessage
+from heron_otel.wire.socket_conversation import Conversation
 
 _GEMINI = Gemini()
 _METHODS = ("BidiGenerateContent", "BidiGenerateContentConstrained")
@@ -130,7 +123,8 @@ class LiveSession:
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self._settings: dict[str, Json] = {}
-        self._contents: list[Json] = []
+        self._contents = Conversation()
+        self._added = 0
         self._call: SocketCall | None = None
         # Of the turn of _call:
         self._is_over = False  # nothing more is said
@@ -142,7 +136,7 @@ class LiveSession:
 
     def sent(self, message: SocketMessage) -> None:
         """Take what the client sets, says or asks for."""
-        value = self._value(message.data)
+        value = self._socket.value(message.data)
         setup = value.get("setup")
         if isinstance(setup, dict):
             self._set(setup)
@@ -177,7 +171,7 @@ class LiveSession:
             self._message(data, times[index : index + 1])
 
     def _message(self, data: bytes, times: memoryview[int]) -> None:
-        value = self._value(data)
+        value = self._socket.value(data)
         server = value.get("serverContent")
         heard = server.get("inputTranscription") if isinstance(server, dict) else None
         text = heard.get("text") if isinstance(heard, dict) else None
@@ -200,7 +194,7 @@ class LiveSession:
             return
         if len(self._said) < MAX_PARTS:
             self._said += [part for part in parts if _media_of(part) is None]
-        self._socket.fold(call, single(data), times, is_last=reason is not None)
+        self._socket.fold_value(call, value, len(data), times[0], is_last=reason is not None)
         self._has_usage |= "usageMetadata" in value
         self._is_over |= reason is not None
         self._is_complete |= _is_complete(value)
@@ -241,14 +235,10 @@ class LiveSession:
 
     def _refresh(self, call: SocketCall) -> None:
         """Ask with what is known now: words are often transcribed after the answer has begun."""
-        content, members = self._request()
-        call.request = msgspec.structs.replace(
-            call.request, content=content, content_bytes=len(content), encoded_bytes=len(content)
-        )
-        call.asked.request = GEMINI_LIVE.request(members, "", self._socket.memory)
+        self._socket.ask_again(call, *self._request())
 
     def _request(self) -> tuple[bytes, Members]:
-        content = encode({**self._settings, "contents": self._contents})
+        content = encode_around({**self._settings, "contents": self._contents.texts()})
         return content, decode_members(content)
 
     def _set(self, setup: dict[str, Json]) -> None:
@@ -265,20 +255,9 @@ class LiveSession:
         parts = content.get("parts")
         if isinstance(parts, list):
             content = {**content, "parts": [_without_media(part) for part in parts]}
-        if len(encode(content)) > MAX_CONTENT_BYTES:
-            content = {"role": content.get("role"), "parts": []}
-        self._contents.append(content)
-        del self._contents[:-MAX_CONTENTS]
-
-    def _value(self, data: bytes) -> dict[str, Json]:
-        try:
-            value = decode(data)
-        except JsonError:
-            value = None
-        if not isinstance(value, dict):
-            self._socket.malformed_events += 1
-            return {}
-        return value
+        self._added += 1
+        head: dict[str, Json] = {"role": content.get("role"), "parts": []}
+        self._contents.put(str(self._added), content, head)
 
 
 GEMINI_LIVE = GeminiLive()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from itertools import islice
 from typing import cast
 
@@ -190,6 +191,11 @@ def encode(value: Json) -> bytes:
         return _ENCODER.encode(value)
     except UnicodeEncodeError:
         return _ENCODER.encode(scrub(value))
+
+
+def encode_around(value: Mapping[str, Json | list[msgspec.Raw]]) -> bytes:
+    """Return an object with members that are lists of JSON text; other values from ``decode``."""
+    return _ENCODER.encode(value)
 
 
 def scrub_text(text: str) -> str:

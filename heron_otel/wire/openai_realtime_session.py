@@ -13,18 +13,13 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from heron_otel.errors import JsonError
 from heron_otel.records.http import ExchangeEnd, SseRun
 from heron_otel.records.wire import Json
 from heron_otel.wire.api import Members
-from heron_otel.wire.json_text import decode, decode_members, encode
+from heron_otel.wire.json_text import decode_members, encode_around
 from heron_otel.wire.openai_realtime import OpenAiRealtime, plain_item
 from heron_otel.wire.socket_api import Socket, SocketCall, SocketMessage, split_run
-
-MAX_ITEMS = 1024
-"""Items of a conversation that are kept; a session lasts an hour at most."""
-MAX_ITEM_BYTES = 256 << 10
-"""JSON text of one item that is kept; audio is left out before."""
+from heron_otel.wire.socket_conversation import Conversation
 
 _API = OpenAiRealtime()
 _AUDIO_APPEND = b'"input_audio_buffer.append"'
@@ -74,7 +69,7 @@ class RealtimeSession:
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self._settings: dict[str, Json] = {}
-        self._items: dict[str, dict[str, Json]] = {}
+        self._items = Conversation()
         self._named = 0  # items that the client gave no id
         self._by_id: dict[str, SocketCall] = {}
         self._asked: dict[int, tuple[SocketCall, str | None, dict[str, Json]]] = {}
@@ -88,14 +83,14 @@ class RealtimeSession:
         """Take what the client sets, adds or asks for."""
         if _AUDIO_APPEND in message.data[:256]:
             return  # audio
-        value = self._value(message.data)
+        value = self._socket.value(message.data)
         match value.get("type"):
             case "session.update":
                 self._set(value.get("session"))
             case "conversation.item.create":
                 self._add(value.get("item"))
             case "conversation.item.delete":
-                self._items.pop(str(value.get("item_id")), None)
+                self._items.drop(str(value.get("item_id")))
             case "response.create":
                 given = value.get("response")
                 given = given if isinstance(given, dict) else {}
@@ -136,19 +131,19 @@ class RealtimeSession:
     def _other(self, kind: str, data: bytes, at_ns: int) -> None:
         match kind:
             case "session.created" | "session.updated":
-                self._set(self._value(data).get("session"))
+                self._set(self._socket.value(data).get("session"))
             case "input_audio_buffer.committed":
                 self._spoken_at_ns = at_ns
             case "conversation.item.added" | "conversation.item.created" | "conversation.item.done":
-                item = self._value(data).get("item")
+                item = self._socket.value(data).get("item")
                 if isinstance(item, dict) and _is_spoken(item):
                     self._add(item)
             case "conversation.item.input_audio_transcription.completed":
-                self._transcribe(self._value(data))
+                self._transcribe(self._socket.value(data))
             case "conversation.item.deleted":
-                self._items.pop(str(self._value(data).get("item_id")), None)
+                self._items.drop(str(self._socket.value(data).get("item_id")))
             case "error":
-                self._fail(self._value(data), at_ns)
+                self._fail(self._socket.value(data), at_ns)
 
     def _begin(self, identity: str | None, at_ns: int) -> None:
         socket = self._socket
@@ -176,7 +171,7 @@ class RealtimeSession:
         # Words of the user are often transcribed after the answer to them has begun.
         self._refresh(call, given)
         self._socket.close(call)
-        response = self._value(data).get("response")
+        response = self._socket.value(data).get("response")
         if not isinstance(response, dict) or given.get("conversation") == "none":
             return
         output = response.get("output")
@@ -201,17 +196,12 @@ class RealtimeSession:
 
     def _refresh(self, call: SocketCall, given: dict[str, Json]) -> None:
         content, members = self._request(given)
-        if content == call.request.content:
-            return
-        call.request = msgspec.structs.replace(
-            call.request, content=content, content_bytes=len(content), encoded_bytes=len(content)
-        )
-        call.asked.request = _API.request(members, self._socket.path, self._socket.memory)
+        self._socket.ask_again(call, content, members)
 
     def _request(self, given: dict[str, Json]) -> tuple[bytes, Members]:
         """Return what a response is asked with; ``given`` is said for it alone."""
         settings = self._settings
-        value: dict[str, Json] = {
+        value: dict[str, Json | list[msgspec.Raw]] = {
             name: settings[name] for name in _SESSION_MEMBERS if settings.get(name) is not None
         }
         own = given.get("input")
@@ -226,10 +216,11 @@ class RealtimeSession:
         if isinstance(identity, str):
             value["conversation"] = identity
         value["stream"] = True
-        value["input"] = [*self._items.values()]
+        value["input"] = self._items.texts()
         if isinstance(own, list):
-            value["input"] = [plain_item(item) for item in own if isinstance(item, dict)]
-        content = encode(value)
+            items: list[Json] = [plain_item(item) for item in own if isinstance(item, dict)]
+            value["input"] = items
+        content = encode_around(value)
         return content, decode_members(content)
 
     def _set(self, session: Json) -> None:
@@ -247,27 +238,16 @@ class RealtimeSession:
         if not isinstance(identity, str):
             self._named += 1
             identity = f"#{self._named}"
-        if len(encode(plain)) > MAX_ITEM_BYTES:
-            plain = {"type": item.get("type"), "id": identity, "role": item.get("role")}
-        self._items[identity] = plain
-        if len(self._items) > MAX_ITEMS:
-            del self._items[next(iter(self._items))]
+        head: dict[str, Json] = {"type": item.get("type"), "id": identity, "role": item.get("role")}
+        self._items.put(identity, plain, head)
 
     def _transcribe(self, value: dict[str, Json]) -> None:
         identity, text = value.get("item_id"), value.get("transcript")
-        if isinstance(identity, str) and isinstance(text, str) and identity in self._items:
-            content: Json = [{"type": "input_text", "text": text}]
-            self._items[identity] = {**self._items[identity], "content": content}
-
-    def _value(self, data: bytes) -> dict[str, Json]:
-        try:
-            value = decode(data)
-        except JsonError:
-            value = None
-        if not isinstance(value, dict):
-            self._socket.malformed_events += 1
-            return {}
-        return value
+        item = self._items.item(identity) if isinstance(identity, str) else None
+        if isinstance(identity, str) and isinstance(text, str) and item is not None:
+            self._items.put(
+                identity, {**item, "content": [{"type": "input_text", "text": text}]}, item
+            )
 
 
 def _is_spoken(item: dict[str, Json]) -> bool:

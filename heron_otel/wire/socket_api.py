@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from heron_otel.errors import JsonError
 from heron_otel.records.http import (
     BodyFlag,
     EndedBy,
@@ -19,11 +20,12 @@ from heron_otel.records.http import (
     WebSocketEnd,
     WebSocketMessages,
 )
-from heron_otel.records.wire import LlmRecord
+from heron_otel.records.wire import Json, LlmRecord
 from heron_otel.wire.api import Answer, Members, ResponseFold, WireApi
 from heron_otel.wire.call_record import Asked, Folded, call_key, make_call, started_call
 from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.events import FoldedStream, fold_run
+from heron_otel.wire.json_text import decode
 from heron_otel.wire.messages import Memory
 
 MAX_WAITING = 64
@@ -175,13 +177,54 @@ class Socket:
         self, call: SocketCall, run: SseRun, times: memoryview[int], *, is_last: bool = False
     ) -> None:
         """Fold messages of the server into ``call``; past the limit only one that ends it."""
-        call.first_at_ns = call.first_at_ns or times[0]
-        call.last_at_ns = max(call.last_at_ns, times[-1])
-        call.received_bytes += run_bytes(run)
+        if self._takes(call, run_bytes(run), times[0], times[-1], is_last=is_last):
+            fold_run(run, times, call.asked.api.merging, call.fold, call.stream)
+
+    def fold_value(
+        self,
+        call: SocketCall,
+        value: dict[str, Json],
+        size: int,
+        at_ns: int,
+        *,
+        is_last: bool = False,
+    ) -> None:
+        """Fold one message of ``size`` bytes that was decoded, as ``fold`` does."""
+        if not self._takes(call, size, at_ns, at_ns, is_last=is_last):
+            return
+        if call.fold.event(value, at_ns):
+            call.stream.chunk_times_ns.append(at_ns)
+
+    def _takes(
+        self, call: SocketCall, size: int, first_at_ns: int, last_at_ns: int, *, is_last: bool
+    ) -> bool:
+        call.first_at_ns = call.first_at_ns or first_at_ns
+        call.last_at_ns = max(call.last_at_ns, last_at_ns)
+        call.received_bytes += size
         if call.received_bytes > MAX_CALL_BYTES and not is_last:
             call.flags |= BodyFlag.TRUNCATED
+            return False
+        return True
+
+    def value(self, data: bytes) -> dict[str, Json]:
+        """Return the object that a message is; empty and counted when it is none."""
+        try:
+            value = decode(data)
+        except JsonError:
+            value = None
+        if not isinstance(value, dict):
+            self.malformed_events += 1
+            return {}
+        return value
+
+    def ask_again(self, call: SocketCall, content: bytes, members: Members) -> None:
+        """Give ``call`` another request: what was known when it was opened was not all."""
+        if content == call.request.content:
             return
-        fold_run(run, times, call.asked.api.merging, call.fold, call.stream)
+        call.request = msgspec.structs.replace(
+            call.request, content=content, content_bytes=len(content), encoded_bytes=len(content)
+        )
+        call.asked.request = call.asked.api.request(members, self.path, self.memory)
 
     def close(
         self,

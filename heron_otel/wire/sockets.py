@@ -20,7 +20,7 @@ from heron_otel.wire.providers import Providers, provider_of_path
 from heron_otel.wire.registry import SOCKET_APIS
 from heron_otel.wire.socket_api import Socket, SocketMessage, SocketSession, joined
 
-MAX_SOCKETS = 4096
+MAX_SOCKETS = 1024
 """Default bound of WebSockets whose calls are followed at one time."""
 
 _SWITCHED = 101

@@ -9,7 +9,7 @@ import pytest
 
 from heron_otel.records.wire import LlmCall
 from heron_otel.wire.calls import WireCalls
-from heron_otel.wire.gemini_live import MAX_CONTENTS
+from heron_otel.wire.socket_conversation import MAX_ITEMS
 from tests.support.calls import SOURCE
 from tests.support.socket_calls import Object, Talk, calls_of
 from tests.support.streams import CLIENT, SERVER, end
@@ -191,12 +191,12 @@ def test_media_of_the_client_is_counted() -> None:
 def test_conversation_is_bounded_and_stray_messages_are_counted() -> None:
     wire = WireCalls(SOURCE)
     made = talk()
-    turns = [{"role": "user", "parts": [{"text": f"{n}"}]} for n in range(MAX_CONTENTS + 2)]
+    turns = [{"role": "user", "parts": [{"text": f"{n}"}]} for n in range(MAX_ITEMS + 2)]
     made.answer(DONE)
     made.say(CLIENT, b"no json")
     made.ask({"clientContent": {"turns": turns, "turnComplete": True}})
     made.answer(says("Many."), DONE)
     (call,) = calls_of(made.steps, wire)
-    assert len(call.request.messages) == MAX_CONTENTS
+    assert len(call.request.messages) == MAX_ITEMS
     assert wire.counters.websockets["messages_unmatched"] == 1
     assert wire.counters.malformed_events == 1

@@ -12,7 +12,7 @@ import pytest
 from heron_otel.records.http import BodyFlag, ExchangeEnd, WebSocketMessages
 from heron_otel.records.wire import LlmCall, Message
 from heron_otel.wire.calls import WireCalls
-from heron_otel.wire.openai_realtime_session import MAX_ITEMS
+from heron_otel.wire.socket_conversation import MAX_ITEMS
 from tests.support.calls import SOURCE
 from tests.support.socket_calls import Object, Talk, calls_of
 from tests.support.streams import SERVER, end, lost, play
