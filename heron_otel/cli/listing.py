@@ -127,10 +127,14 @@ def run_list(namespace: argparse.Namespace, listing: Listing) -> int:
         if queries is None:
             return 0
         rows = listing.fetch(queries, filters)
+        is_empty = not rows and not any(queries.totals().values())
     if namespace.format == "json":
         print_json(rows)
     elif not rows:
-        print(f"No {listing.noun} match." if is_filtered(filters) else _nothing(namespace))
+        if is_filtered(filters):
+            print(f"No {listing.noun} match.")
+        else:
+            print(_nothing(namespace) if is_empty else f"There are no {listing.noun}.")
     else:
         print_table(listing, rows)
         if len(rows) == filters.limit:

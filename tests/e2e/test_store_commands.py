@@ -186,6 +186,8 @@ def test_filters_select_rows(arguments: tuple[str, ...], rows: int, filled: Path
 def test_nothing_that_matches_is_said(filled: Path) -> None:
     done = run_cli("turns", "--agent", "nobody", "--data-dir", str(filled))
     assert (done.returncode, done.stdout) == (0, "No turns match.\n")
+    done = run_cli("calls", "--unrecognised", "--data-dir", str(filled))
+    assert (done.returncode, done.stdout) == (0, "There are no unrecognised calls.\n")
 
 
 @pytest.mark.parametrize("command", sorted(NAMES))
