@@ -263,6 +263,9 @@ class CallSpans:
                 semconv.HERON_OUTPUT_BYTES,
                 _integer(response.metadata.get("output_bytes")),
             )
+            seconds = response.metadata.get("input_seconds")
+            if isinstance(seconds, float):
+                attributes[semconv.HERON_INPUT_DURATION] = seconds
         if call.wire_api in semconv.OPENAI_WIRE_APIS:
             _add_openai(attributes, response)
 

@@ -191,10 +191,13 @@ class WireCalls:
         if asked is None:
             found = self._ask(exchange, request)
             if isinstance(found, Detection):
-                calls = self._mcp.feed(exchange, request)
-                if calls is None:
-                    self._pass_by(exchange, request, found)
-                return calls or ()
+                refused = self._sockets.refused(exchange, request)
+                if refused is None:
+                    calls = self._mcp.feed(exchange, request)
+                    if calls is None:
+                        self._pass_by(exchange, request, found)
+                    return calls or ()
+                found = refused
             asked = found
         if asked.read is not None:
             call = self._finished_read(exchange, request, asked, asked.read)

@@ -112,6 +112,11 @@ class GeminiLiveOverWebSocket:
         """Return whether the handshake names a method of the API."""
         return socket.path.endswith(_METHODS)
 
+    def asked_by(self, socket: Socket) -> GeminiLive:
+        """Return what the handshake asks for."""
+        del socket
+        return GEMINI_LIVE
+
     def session(self, socket: Socket) -> LiveSession:
         """Return the session of a new WebSocket."""
         return LiveSession(socket)

@@ -9,16 +9,25 @@ from these, with the names of Responses.
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
 import msgspec
 
 from heron_otel.records.http import ExchangeEnd, SseRun
 from heron_otel.records.wire import Json
-from heron_otel.wire.api import Members
+from heron_otel.wire.api import Members, WireApi
 from heron_otel.wire.json_text import decode_members, encode_around
 from heron_otel.wire.openai_realtime import OpenAiRealtime, plain_item
-from heron_otel.wire.socket_api import Socket, SocketCall, SocketMessage, split_run
+from heron_otel.wire.openai_realtime_speech import (
+    TRANSCRIPTIONS,
+    Transcriptions,
+    is_transcription,
+)
+from heron_otel.wire.socket_api import (
+    Socket,
+    SocketCall,
+    SocketMessage,
+    settings_of_query,
+    split_run,
+)
 from heron_otel.wire.socket_conversation import Conversation
 
 _API = OpenAiRealtime()
@@ -58,6 +67,10 @@ class RealtimeOverWebSocket:
         """Return whether the handshake names a path of the API."""
         return socket.path.rstrip("/").endswith(_API.path_suffixes)
 
+    def asked_by(self, socket: Socket) -> WireApi:
+        """Return what the handshake asks for."""
+        return TRANSCRIPTIONS if is_transcription(socket.query) else _API
+
     def session(self, socket: Socket) -> RealtimeSession:
         """Return the session of a new WebSocket."""
         return RealtimeSession(socket)
@@ -70,22 +83,21 @@ class RealtimeSession:
         self._socket = socket
         self._settings: dict[str, Json] = {}
         self._items = Conversation()
+        self._transcriptions = Transcriptions(socket)
         self._named = 0  # items that the client gave no id
         self._by_id: dict[str, SocketCall] = {}
         self._asked: dict[int, tuple[SocketCall, str | None, dict[str, Json]]] = {}
         self._spoken_at_ns = 0
-        query = parse_qs(socket.query)
-        for name in ("model", "deployment"):
-            if query.get(name):
-                self._settings.setdefault("model", query[name][0])
+        self._settings |= settings_of_query(socket.query)
 
     def sent(self, message: SocketMessage) -> None:
         """Take what the client sets, adds or asks for."""
         if _AUDIO_APPEND in message.data[:256]:
-            return  # audio
+            self._transcriptions.hear(message.data)
+            return
         value = self._socket.value(message.data)
         match value.get("type"):
-            case "session.update":
+            case "session.update" | "transcription_session.update":
                 self._set(value.get("session"))
             case "conversation.item.create":
                 self._add(value.get("item"))
@@ -112,6 +124,9 @@ class RealtimeSession:
             self._socket.malformed_events += 1
             return
         kind = head.type
+        if self._transcriptions.takes(kind):
+            self._transcriptions.received(run, times)
+            return
         identity = head.response_id
         if identity is None and head.response is not None:
             identity = head.response.id
@@ -130,7 +145,12 @@ class RealtimeSession:
 
     def _other(self, kind: str, data: bytes, at_ns: int) -> None:
         match kind:
-            case "session.created" | "session.updated":
+            case (
+                "session.created"
+                | "session.updated"
+                | "transcription_session.created"
+                | "transcription_session.updated"
+            ):
                 self._set(self._socket.value(data).get("session"))
             case "input_audio_buffer.committed":
                 self._spoken_at_ns = at_ns
@@ -226,6 +246,7 @@ class RealtimeSession:
     def _set(self, session: Json) -> None:
         if not isinstance(session, dict):
             return
+        self._transcriptions.set(session)
         known = (*_SESSION_MEMBERS, "id", "modalities", "output_modalities", _OLD_LIMIT)
         self._settings |= {name: session[name] for name in known if session.get(name) is not None}
 

@@ -45,6 +45,11 @@ class ResponsesOverWebSocket:
         """Return whether the handshake names a path of the API."""
         return socket.path.rstrip("/").endswith(_API.path_suffixes)
 
+    def asked_by(self, socket: Socket) -> OpenAiResponses:
+        """Return what the handshake asks for."""
+        del socket
+        return _API
+
     def session(self, socket: Socket) -> ResponsesSession:
         """Return the session of a new WebSocket."""
         return ResponsesSession(socket)

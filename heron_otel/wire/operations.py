@@ -34,11 +34,14 @@ OUTPUT_COUNT = "output_count"
 """Metadata of an answer: images, results, models or other objects that it gives."""
 OUTPUT_BYTES = "output_bytes"
 """Metadata of an answer: size of the audio, images or file that it gives."""
+INPUT_SECONDS = "input_seconds"
+"""Metadata of an answer: how much audio it was charged for, where that is no token count."""
 
 _PARAMETERS: Mapping[str, Parameter] = {
     "n": Parameter.integer("choice.count"),
     "temperature": Parameter.real("temperature"),
 }
+_MAX_SECONDS = 1e9  # false for NaN too
 _FILE_MEMBERS = ("file", "image", "mask")
 _ITEM_MEMBERS = ("documents", "input", "requests", "contents", "texts")
 _RESULT_MEMBERS = (
@@ -64,6 +67,8 @@ _SHAPE = frozenset(
 _DONE_TYPES = frozenset(
     {
         "transcript.text.done",
+        "conversation.item.input_audio_transcription.completed",
+        "conversation.item.input_audio_transcription.failed",
         "speech.audio.done",
         "image_generation.completed",
         "image_edit.completed",
@@ -167,6 +172,9 @@ class OperationFold:
         if stored is not None:
             answer.metadata[OUTPUT_BYTES] = stored
         answer.usage = _usage(value) or answer.usage
+        seconds = _seconds(value.get("usage"))
+        if seconds is not None:
+            answer.metadata[INPUT_SECONDS] = seconds
         delta = value.get("delta", value.get("audio"))
         return isinstance(delta, str) and bool(delta) and isinstance(kind, str)
 
@@ -209,12 +217,22 @@ def _path_model(path: str) -> str | None:
 _MODEL_PATH = re.compile(r"/v\d\w*/models/([^/]+(?:/[^/]+)?)$")
 
 
+def _seconds(usage: Json) -> float | None:
+    """Return the duration that stands for a usage: seconds of audio, no tokens."""
+    if not isinstance(usage, dict) or usage.get("type") != "duration":
+        return None
+    seconds = usage.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return float(seconds) if 0 <= seconds < _MAX_SECONDS else None
+
+
 def _usage(value: dict[str, Json]) -> Usage | None:
     """Return the usage of a body; a token count is what the input would be."""
     usage = value.get("usage")
     if isinstance(usage, dict):
         if usage.get("type") == "duration":
-            return None  # whisper: seconds of audio, no tokens
+            return None
         found = openai_usage(usage)
         if found is not None:
             return found

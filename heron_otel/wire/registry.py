@@ -16,6 +16,7 @@ from heron_otel.wire.native_generate import NATIVE
 from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
 from heron_otel.wire.openai_realtime_session import RealtimeOverWebSocket
+from heron_otel.wire.openai_realtime_speech import TranslationOverWebSocket
 from heron_otel.wire.openai_responses import OpenAiResponses
 from heron_otel.wire.openai_responses_socket import ResponsesOverWebSocket
 from heron_otel.wire.operations import NATIVE_OPERATIONS
@@ -50,6 +51,7 @@ CONFIRMED_APIS: tuple[WireApi, ...] = (
 SOCKET_APIS: tuple[SocketApi, ...] = (
     ResponsesOverWebSocket(),
     RealtimeOverWebSocket(),
+    TranslationOverWebSocket(),
     GeminiLiveOverWebSocket(),
 )
 

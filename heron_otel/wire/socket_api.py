@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -30,6 +31,8 @@ from heron_otel.wire.messages import Memory
 
 MAX_WAITING = 64
 """Calls of one WebSocket that wait for their answer; clients send one at a time."""
+MAX_MOMENTS = 65_536
+"""Moments kept of an answer whose content is counted; an hour of audio has 18,000 pieces."""
 MAX_CALL_BYTES = 16 << 20
 """Messages folded of one answer, as many bytes as are kept of the body of a response."""
 
@@ -195,6 +198,12 @@ class Socket:
         if call.fold.event(value, at_ns):
             call.stream.chunk_times_ns.append(at_ns)
 
+    def count_value(self, call: SocketCall, value: dict[str, Json], size: int, at_ns: int) -> None:
+        """Fold one message into a fold that keeps no content: only moments are bounded."""
+        self._takes(call, size, at_ns, at_ns, is_last=True)
+        if call.fold.event(value, at_ns) and len(call.stream.chunk_times_ns) < MAX_MOMENTS:
+            call.stream.chunk_times_ns.append(at_ns)
+
     def _takes(
         self, call: SocketCall, size: int, first_at_ns: int, last_at_ns: int, *, is_last: bool
     ) -> bool:
@@ -310,8 +319,18 @@ class SocketApi(Protocol):
     def matches(self, socket: Socket) -> bool:
         """Return whether the request of the handshake is for this API."""
 
+    def asked_by(self, socket: Socket) -> WireApi:
+        """Return what the handshake alone asks for: what a refused one would have been."""
+
     def session(self, socket: Socket) -> SocketSession:
         """Return the session of a new WebSocket."""
+
+
+def settings_of_query(query: str) -> dict[str, Json]:
+    """Return the model that the query of a handshake names, as a member of a request."""
+    named = parse_qs(query)
+    model = named.get("model") or named.get("deployment")
+    return {"model": model[0]} if model else {}
 
 
 def run_bytes(run: SseRun) -> int:

@@ -9,21 +9,32 @@ from heron_otel.records.http import (
     EndedBy,
     ExchangeEnd,
     HttpExchange,
+    HttpRequest,
     WebSocketEnd,
     WebSocketMessages,
     field_value,
 )
 from heron_otel.records.wire import LlmRecord
+from heron_otel.wire.call_record import Asked, call_key
 from heron_otel.wire.estimate import CountTokens
+from heron_otel.wire.json_text import decode_members, encode
 from heron_otel.wire.messages import Memory
 from heron_otel.wire.providers import Providers, provider_of_path
 from heron_otel.wire.registry import SOCKET_APIS
-from heron_otel.wire.socket_api import Socket, SocketMessage, SocketSession, joined
+from heron_otel.wire.socket_api import (
+    Socket,
+    SocketApi,
+    SocketMessage,
+    SocketSession,
+    joined,
+    settings_of_query,
+)
 
 MAX_SOCKETS = 1024
 """Default bound of WebSockets whose calls are followed at one time."""
 
 _SWITCHED = 101
+_FIRST_ERROR = 400
 
 
 class Sockets:
@@ -48,6 +59,7 @@ class Sockets:
         self.counters = {
             "opened": 0,  # of a wire API
             "other": 0,  # of something else
+            "handshakes_refused": 0,  # of a wire API, each a failed call
             "evicted": 0,  # given up at the limit, and their open calls with them
             "messages_unmatched": 0,  # of servers, that belong to no call that is known
             "calls_refused": 0,  # too many waited on their WebSocket
@@ -64,14 +76,11 @@ class Sockets:
         if request is None or response is None or response.status_code != _SWITCHED:
             return None
         socket = Socket(handshake, request, self._memory, self._source, self._count_tokens)
-        for api in SOCKET_APIS:
-            if api.matches(socket):
-                break
-        else:
+        api = _api_of(socket)
+        if api is None:
             self.counters["other"] += 1
             return None
-        host = field_value(request.fields, "host") or ""
-        socket.provider = self._providers.of_host(host) or provider_of_path(socket.path)
+        socket.provider = self._provider_of(socket)
         given_up: Iterable[LlmRecord] = ()
         if len(self._open) >= self._max_sockets:
             oldest, _ = self._open.pop(next(iter(self._open)))
@@ -83,6 +92,30 @@ class Sockets:
         self._open[handshake.flow_id] = socket, api.session(socket)
         self.counters["opened"] += 1
         return given_up
+
+    def refused(self, exchange: HttpExchange, request: HttpRequest) -> Asked | None:
+        """Return what a handshake asked for that the server answered with an error.
+
+        None: it is no such handshake, or none of a wire API.
+        """
+        response = exchange.response
+        if request.method != "GET" or response is None or response.status_code < _FIRST_ERROR:
+            return None
+        if (field_value(request.fields, "upgrade") or "").lower() != "websocket":
+            return None
+        socket = Socket(exchange, request, self._memory, self._source)
+        found = _api_of(socket)
+        if found is None:
+            return None
+        self.counters["handshakes_refused"] += 1
+        api = found.asked_by(socket)
+        members = decode_members(encode(settings_of_query(socket.query)))
+        return Asked(
+            key=call_key(exchange, request),
+            api=api,
+            provider=self._provider_of(socket),
+            request=api.request(members, socket.path, self._memory),
+        )
 
     def messages(self, record: WebSocketMessages) -> Iterable[LlmRecord]:
         """Return what ``record`` begins and ends."""
@@ -138,6 +171,10 @@ class Sockets:
         """Forget all: ends come from the stage before."""
         self._open.clear()
 
+    def _provider_of(self, socket: Socket) -> str | None:
+        host = field_value(socket.request.fields, "host") or ""
+        return self._providers.of_host(host) or provider_of_path(socket.path)
+
     def _made(self, socket: Socket) -> Iterable[LlmRecord]:
         made, socket.made = socket.made, []
         self.counters["messages_unmatched"] += socket.unmatched
@@ -145,3 +182,7 @@ class Sockets:
         self.malformed_events += socket.malformed_events
         socket.unmatched = socket.refused = socket.malformed_events = 0
         return made
+
+
+def _api_of(socket: Socket) -> SocketApi | None:
+    return next((api for api in SOCKET_APIS if api.matches(socket)), None)

@@ -48,7 +48,7 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
     beside ``completion_tokens``, which its total shows. Anthropic's ``input_tokens`` excludes
     the cache: that is what a count below its own cached part means.
     """
-    prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
+    prompt = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
     given_input = count(usage.get("prompt_tokens"))
     if given_input is None:

@@ -419,6 +419,17 @@ def test_what_the_server_says_about_its_work_is_on_the_span() -> None:
     assert attributes["heron.response.retry_after"] == 7.0
 
 
+def test_audio_that_is_charged_by_its_length_is_on_the_span() -> None:
+    answer = {"text": "Hello.", "usage": {"type": "duration", "seconds": 2.5}}
+    exchange = make_exchange(
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nRIFF\r\n--b--\r\n',
+        answer,
+        path="/v1/audio/transcriptions",
+        content_type="multipart/form-data; boundary=b",
+    )
+    assert span_of(place(call_of(exchange))).attributes["heron.input.duration"] == 2.5
+
+
 def test_cost_has_its_parts_and_where_the_price_comes_from() -> None:
     cost = CallCost(
         priced_pusd=33_300_000_000,

@@ -142,6 +142,7 @@ def test_transcription_gives_model_and_size_of_the_upload() -> None:
     assert call.request.parameters == {"input.bytes": 111}
     assert call.response is not None
     assert call.response.usage is None
+    assert call.response.metadata == {"input_seconds": 3.0}
 
 
 def test_images_of_an_edit_add_up() -> None:
