@@ -152,8 +152,18 @@ static uint32_t close_code(const struct websocket_stream *stream)
 	return (uint32_t)stream->close_bytes[0] << 8 | stream->close_bytes[1];
 }
 
-static enum ended_by closer(const struct exchanges *exchanges)
+/* The side whose Close frame came first ends a WebSocket, whoever then closes the connection. */
+static enum ended_by closer(const struct websocket *websocket)
 {
+	const struct exchanges *exchanges = websocket->exchanges;
+	uint64_t by_client = websocket->streams[0].closed_at_ns;
+	uint64_t by_server = websocket->streams[1].closed_at_ns;
+
+	if (by_client != by_server) {
+		if (!by_server || (by_client && by_client < by_server))
+			return BY_CLIENT;
+		return BY_SERVER;
+	}
 	if (exchanges->closer < 0)
 		return BY_NOBODY;
 	return exchanges->closer == exchanges->client ? BY_CLIENT : BY_SERVER;
@@ -177,7 +187,7 @@ void websocket_end(struct websocket *websocket, enum stream_end why)
 	batch_uint(batch, 3); /* tag */
 	exchanges_write_identity(websocket->exchanges, websocket->index, websocket->request_seq);
 	batch_uint(batch, exchange_end_of(why));
-	batch_uint(batch, closer(websocket->exchanges));
+	batch_uint(batch, closer(websocket));
 	batch_uint(batch, close_code(&streams[0]));
 	batch_uint(batch, close_code(&streams[1]));
 	batch_uint(batch, streams[0].lost_bytes + streams[1].lost_bytes);

@@ -221,8 +221,11 @@ static bool begin_frame(struct websocket_stream *stream, const struct frame_head
 		memcpy(stream->mask, header->mask, sizeof(stream->mask));
 	if (!control && !continues)
 		websocket_message_begin(stream, header->opcode == OP_TEXT, header->compressed);
-	if (header->opcode == OP_CLOSE)
+	if (header->opcode == OP_CLOSE) {
 		stream->close_size = 0;
+		if (!stream->closed_at_ns)
+			stream->closed_at_ns = at_ns;
+	}
 	if (header->length == 0)
 		end_frame(stream, at_ns);
 	return true;

@@ -54,6 +54,7 @@ struct websocket_stream {
 	bool zlib_lost;		/* messages that are compressed cannot be read any more */
 	uint8_t close_bytes[2]; /* of a Close frame */
 	uint8_t close_size;
+	uint64_t closed_at_ns; /* its first Close frame; 0: none */
 	/* what is missing in front of the next message */
 	uint64_t lost_bytes;
 	uint32_t lost_flags; /* enum body_flag */

@@ -211,7 +211,7 @@ class WebSocketEnd(_OfExchange, frozen=True, array_like=True, tag=3, gc=False):
     """
 
     end: int
-    ended_by: int  # EndedBy: whose FIN or RST came first
+    ended_by: int  # EndedBy: whose Close frame came first, else whose FIN or RST
     client_close_code: int
     server_close_code: int
     lost_bytes: int  # of both sides, behind the last messages

@@ -32,6 +32,7 @@ from tests.replay.scenarios import (
     other_calls,
     responses_calls,
     socket_calls,
+    talk_calls,
     transport,
     workday,
 )
@@ -51,6 +52,7 @@ SCENARIOS: dict[str, Scenario] = {
         anthropic_calls,
         responses_calls,
         socket_calls,
+        talk_calls,
         faults,
         transport,
         workday,

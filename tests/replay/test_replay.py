@@ -36,6 +36,7 @@ SHOWN = {
     "cohere-calls": (60, 79),
     "content-codings": (37, 38),
     "gemini-agent": (76,),
+    "gemini-live": (42,),
     "gemini-calls": (48, 55, 77, 78, 79, 81),
     "gemini-vertex": (76, 77),
     "ipv6-segments": (5,),
@@ -45,6 +46,7 @@ SHOWN = {
     "openai-chat-agent": (60,),
     "openai-chat-calls": (61, 62, 63, 65, 80, 81, 82, 84, 131),
     "openai-chat-faults": (19, 20, 36, 66),
+    "openai-realtime": (42,),
     "openai-responses-calls": (46, 67, 68, 69, 79, 81, 82, 83),
     "openai-responses-faults": (19, 20, 36, 68, 80),
     "openai-responses-websocket": (42,),
@@ -206,6 +208,22 @@ def test_mcp_calls_are_the_tool_runs_of_their_turn() -> None:
         }
     for name in ("elicitation/create", "prompts/get polite", "server/discover", "ping"):
         assert (name, "streamable_http") in alone
+
+
+@pytest.mark.case(42)
+def test_handshake_that_is_refused_and_transcription_are_calls_of_realtime() -> None:
+    spans = spans_of("--policy", "full", capture_of(CASE_FOLDER / "openai-realtime"))
+    (refused,) = [
+        span["attributes"]
+        for span in spans
+        if span["attributes"].get("http.response.status_code") == 429
+    ]
+    assert refused["error.type"] == "rate_limit_exceeded"
+    assert refused["heron.response.retry_after"] == 7.0
+    (transcription,) = [span for span in spans if span["name"] == "transcriptions whisper-1"]
+    assert transcription["status"]["code"] == "UNSET"
+    assert transcription["attributes"]["heron.input.bytes"] == 960
+    assert transcription["attributes"]["heron.input.duration"] == 2.5
 
 
 # Agent, status, calls, tool runs, failed calls and auxiliary calls of every turn with tools.

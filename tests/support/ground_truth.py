@@ -49,6 +49,8 @@ OPERATIONS = {
     "openai-responses": "chat",
     "anthropic-messages": "chat",
     "gemini": "generate_content",
+    "gemini-live": "generate_content",
+    "openai-realtime": "chat",
     "openai-completions": "text_completion",
     "bedrock-converse": "chat",
     "bedrock-invoke": "chat",
@@ -202,10 +204,10 @@ def _facts(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     operation = OPERATIONS.get(entry["wire_api"])
     if operation is None:
         operation = "chat" if entry["path"].endswith("/api/chat") else "text_completion"
-    yield "name", f"{operation} {request['model']}", span["name"]
+    yield "name", f"{operation} {request['model']}".rstrip(), span["name"]
     yield "kind", "CLIENT", span["kind"]
     yield equal("heron.wire_api", entry["wire_api"])
-    yield equal("gen_ai.request.model", request["model"])
+    yield equal("gen_ai.request.model", request["model"] or None)  # a handshake may name none
     yield equal("gen_ai.request.stream", True if request.get("stream") else None)
     yield equal("gen_ai.response.model", entry["response_model"])
     yield equal("gen_ai.response.id", entry["response_id"])
@@ -243,6 +245,8 @@ def _parameters(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     form = request.get("response_format") or request.get("output_config", {}).get("format") or {}
     form = form or request.get("text", {}).get("format") or {}
     asked = "json" if form.get("type", "").startswith("json") else None
+    if "output_modalities" in request:
+        asked = "speech" if request["output_modalities"] == ["audio"] else None
     effort = request.get("reasoning_effort", request.get("output_config", {}).get("effort"))
     effort = request.get("reasoning", {}).get("effort", effort)
     previous = request.get("previous_response_id")
@@ -303,7 +307,7 @@ def _usage(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     if api != "ollama":  # it counts neither
         # Gemini leaves out counts of zero.
         given = (usage("cache_read.input_tokens"), usage("reasoning.output_tokens"))
-        read, reasoning = (count or 0 for count in given) if api == "gemini" else given
+        read, reasoning = (count or 0 for count in given) if api.startswith("gemini") else given
         yield "usage.cache_read", tokens["cache_read"], read
         if api != "anthropic-messages":
             yield "usage.reasoning", tokens["reasoning"], reasoning
@@ -325,7 +329,7 @@ def _finish(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
         not call["server_side"] for call in entry["choices"][0]["tool_calls"]
     ):
         expected = ["tool_call"]  # this API has no word for it
-    if entry["wire_api"] in ("gemini", "ollama") and any(
+    if entry["wire_api"] in ("gemini", "gemini-live", "ollama") and any(
         choice["tool_calls"] for choice in entry["choices"]
     ):
         expected = ["tool_call"]  # their word is that of an answer
@@ -397,7 +401,7 @@ def _content_texts(content: Json) -> Iterator[str]:
 
 
 def _span_texts(attributes: Json) -> Iterator[str]:
-    if attributes["heron.wire_api"] == "openai-responses":
+    if attributes["heron.wire_api"] in ("openai-responses", "openai-realtime"):
         for part in json.loads(attributes.get("gen_ai.system_instructions", "[]")):
             yield part["content"]
     for message in json.loads(attributes.get("gen_ai.input.messages", "[]")):

@@ -19,6 +19,8 @@ def in_chat_words(wire_api: str, path: str, request: Json) -> Json:
     match wire_api:
         case "gemini":
             return _of_gemini(path, request)
+        case "gemini-live":
+            return _of_gemini(f"/models/{request['model']}:streamGenerateContent", request)
         case "openai-completions":
             prompts = request["prompt"]
             prompts = prompts if isinstance(prompts, list) else [prompts]

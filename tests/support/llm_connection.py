@@ -41,6 +41,8 @@ from tests.support.llm_rendering import (
     streams,
 )
 from tests.support.llm_socket import WIRE_API, LlmSocket
+from tests.support.llm_talk import LlmTalk, Session
+from tests.support.llm_talk_apis import session_of
 
 SOCKET_TIMEOUT_S = 30.0
 AMAZON_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -146,6 +148,10 @@ class Connection:
             "fields": logged_fields(names, fields),
         }
         server = self._server
+        session = session_of(path)
+        if session is not None:
+            self._talk(head, entry, fields, session)
+            return
         spoken = LlmSocket(
             self._socket.sendall,
             entry,
@@ -160,6 +166,30 @@ class Connection:
             server.served()
             self._receive()
             data, self._buffer = self._buffer, b""
+
+    def _talk(
+        self, head: bytes, entry: dict[str, Json], fields: dict[str, str], session: Session
+    ) -> None:
+        """Serve a spoken session until one side leaves."""
+        server = self._server
+        talk = LlmTalk(
+            self._socket.sendall,
+            entry,
+            fields,
+            session,
+            begin=server.begin,
+            reply=server.reply,
+            response_id=lambda index: server.response_id(session.wire_api, index),
+        )
+        data, self._buffer = head + b"\r\n\r\n" + self._buffer, b""
+        try:
+            while talk.received(data):
+                server.served()
+                self._receive()
+                data, self._buffer = self._buffer, b""
+        finally:
+            talk.gone()
+            server.served()
 
     def _answer(self, asked: Asked, reply: Reply, sent: Sent) -> bool:
         api = asked.wire_api or "openai-chat"

@@ -357,6 +357,19 @@ def test_bad_frames_are_skipped_and_counted(bad: bytes) -> None:
         assert play([*made.steps[:HANDSHAKE], *steps], size=1).counters == played.counters
 
 
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+@pytest.mark.parametrize("first_fin", [CLIENT, SERVER])
+def test_side_of_the_first_close_frame_ends_a_websocket(side: int, first_fin: int) -> None:
+    made = Conversation()
+    made.text(SERVER, EVENTS[0])
+    made.close(side)
+    steps = [*made.steps, end(first_fin), end(1 - first_fin)]
+    wanted = EndedBy.CLIENT if side == CLIENT else EndedBy.SERVER
+    for size in (None, 1):
+        played = play(steps) if size is None else play(steps, size=size)
+        assert (end_of(played).end, end_of(played).ended_by) == (ExchangeEnd.COMPLETE, wanted)
+
+
 @pytest.mark.parametrize(
     ("ending", "wanted"),
     [
