@@ -192,10 +192,9 @@ async def _ask_live(relay: TlsRelay) -> None:
 SCENARIOS = (
     Scenario(
         name="openai-realtime",
-        about="Realtime with the openai SDK: a refused handshake; one session with spoken "
-        "and written questions, a tool call and its result, a refused request, a response "
-        "that is cut by its length, one that fails, and one that the client leaves; a transcription "
-        "session.",
+        about="Realtime with the openai SDK: a refused handshake; one session with spoken and "
+        "written questions, a tool call and its result, a refused request, a response that is cut "
+        "by its length, one that fails, and one that the client leaves; a transcription session.",
         script=realtime_script,
         drive=realtime_drive,
         websockets=True,
