@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agents that a description is enough for.
 
-Sources: captures of opencode 1.18.34, Qwen Code 0.24.4, aider 0.86.2, LiteLLM 1.106.2, OpenAI
-Agents 0.24.0; marks of the others from their published sources, see docs/agents-and-turns.md.
+Sources: captures of opencode 1.18.34, Qwen Code 0.24.4, GitHub Copilot CLI 1.0.102, Cline 3.0.65,
+OpenClaw 2026.9.6, Kilo Code 7.7.7, Hermes 0.19.0, pi 0.74.2 and 1.6.0, aider 0.86.2, LiteLLM
+1.106.2, OpenAI Agents 0.24.0; marks of the others from their published sources, see
+docs/agents-and-turns.md.
 """
 
 from __future__ import annotations
 
 from heron_otel.agents.settings import AuxiliaryRule, ProfileConfig
 
+_OPENCODE_SIDE = (
+    AuxiliaryRule(kind="title", tools=False, system="*title generator*"),
+    AuxiliaryRule(kind="compaction", tools=False, system="*summariz*"),
+)
 _EDITOR_TAGS = ("environment_details",)
 _SUMMARISER = "You are a context summarization assistant*"
 _HERMES_TITLES = (
     "You name chat sessions.*",
     "Generate a short, descriptive title (3-7 words) for a conversation*",
 )
+_COPILOT_SUMMARISER = "Please create a detailed summary of the conversation so far.*"
 _QWEN_SUMMARISER = "*You are the component that summarizes a conversation*"
 _AIDER_COMMIT = "You are an expert software engineer that generates concise*"
 _AIDER_SUMMARY = "[*]Briefly[*] summarize this partial conversation about programming*"
@@ -39,10 +46,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             "header:x-session-affinity",
         ),
         parent_session=("header:x-opencode-parent-session-id", "header:x-parent-session-id"),
-        auxiliary=(
-            AuxiliaryRule(kind="title", tools=False, system="*title generator*"),
-            AuxiliaryRule(kind="compaction", tools=False, system="*summariz*"),
-        ),
+        auxiliary=_OPENCODE_SIDE,
     ),
     ProfileConfig(
         name="qwen-code",
@@ -60,6 +64,17 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         name="cline",
         user_agents=("Cline/*",),
         headers={"x-title": "Cline", "http-referer": "https://cline.bot*"},
+        # Of sub-agents, whose system text is written by the model, too.
+        tools=(
+            "read_files",
+            "search_codebase",
+            "run_commands",
+            "fetch_web_content",
+            "ask_question",
+            "spawn_agent",
+        ),
+        min_tools=4,
+        systems=("You are Cline, *",),
         session=("header:x-task-id",),
         client_tags=_EDITOR_TAGS,
     ),
@@ -75,14 +90,31 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         name="kilo-code",
         user_agents=("Kilo-Code/*", "kilo-code/*"),
         headers={"x-title": "Kilo Code", "originator": "kilo-code", "x-kilocode-taskid": "*"},
-        session=("header:x-kilocode-taskid", "header:session_id"),
-        kind_arguments=("mode", "name"),
+        session=("header:x-kilocode-taskid", "header:session_id", "header:x-session-id"),
+        parent_session=("header:x-parent-session-id",),
+        kind_arguments=("subagent_type", "mode", "name"),
         client_tags=_EDITOR_TAGS,
+        auxiliary=_OPENCODE_SIDE,  # the CLI is made from opencode
     ),
     ProfileConfig(
         name="copilot-cli",
         user_agents=("copilot/[0-9]*",),
         headers={"copilot-integration-id": "copilot-developer-cli*"},
+        # What is left with a model provider of the user's own.
+        tools=("fetch_copilot_cli_documentation", "session_store_sql", "read_agent", "write_agent"),
+        systems=("You are the GitHub Copilot CLI, *",),
+        client_tags=("current_datetime", "system_notification"),
+        auxiliary=(AuxiliaryRule(kind="compaction", prompt=_COPILOT_SUMMARISER),),
+    ),
+    ProfileConfig(
+        # Before OpenClaw, which asks for summaries in the words of pi.
+        name="pi",
+        user_agents=("pi/[0-9]*",),
+        systems=(
+            "You are a coding assistant running inside pi, *",
+            "You are an expert coding assistant operating inside pi, *",  # before 1.0
+        ),
+        auxiliary=(AuxiliaryRule(kind="compaction", tools=False, system=_SUMMARISER),),
     ),
     ProfileConfig(
         name="openclaw",
@@ -94,8 +126,16 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             "sessions_history",
             "sessions_send",
             "session_status",
+            "openclaw",
         ),
-        systems=(_SUMMARISER,),
+        systems=(
+            "<!-- openclaw:*",
+            "You are a personal assistant running inside OpenClaw*",
+            _SUMMARISER,
+        ),
+        client_text={
+            "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>": "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>"
+        },
         kind_arguments=("agentId", "label"),
         auxiliary=(AuxiliaryRule(kind="compaction", tools=False, system=_SUMMARISER),),
     ),
@@ -136,9 +176,6 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
                 for text in _GOOSE_SUMMARISERS
             ),
         ),
-    ),
-    ProfileConfig(
-        name="pi", systems=("You are an expert coding assistant operating inside pi, *",)
     ),
     ProfileConfig(
         name="aider",

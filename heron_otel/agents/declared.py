@@ -93,7 +93,7 @@ class _Profile:
         self._task_arguments = config.task_arguments
         self._kind_arguments = config.kind_arguments
         self._tool_is_kind = config.tool_is_kind
-        self._generic = Generic(ClientTags(config.client_tags))
+        self._generic = Generic(ClientTags(config.client_tags, config.client_text))
 
     def knows(self, view: CallView) -> bool:
         """Return whether the call carries a mark of this agent."""
@@ -127,7 +127,7 @@ class _Profile:
             found,
             agent_name=self._name,
             marked=True,
-            agent_version=_version(view) if self._user_agents is not None else None,
+            agent_version=self._version(view),
             session_id=named or found.session_id,
             conversation_id=named or found.conversation_id,
             # Words tell a session only where no id does.
@@ -145,6 +145,14 @@ class _Profile:
             if found.tool_calls
             else (),
         )
+
+    def _version(self, view: CallView) -> str | None:
+        """Return the first number in the user agent, unless that names another program."""
+        agent = view.headers.get("user-agent", "")
+        if self._user_agents is None or not self._user_agents(agent):
+            return None
+        found = _VERSION.search(agent)
+        return found[1] if found else None
 
 
 class _Rule:
@@ -220,8 +228,3 @@ def _first(view: CallView, sources: tuple[tuple[bool, tuple[str, ...]], ...]) ->
         if isinstance(value, str) and value and len(value) <= _MAX_ID_CHARS:
             return value
     return None
-
-
-def _version(view: CallView) -> str | None:
-    found = _VERSION.search(view.headers.get("user-agent", ""))
-    return found[1] if found else None

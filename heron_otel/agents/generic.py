@@ -137,8 +137,8 @@ def _prompt(
                     texts.append(block)
         if last is None:
             return None, None, None
-        if not texts and not media:
-            return False, None, None
+        if not texts and not media:  # text of the client, which hides no prompt before it
+            continue
         if media and _follows_results(tail[position + 1 :]):
             return False, None, None
         digest = f"{view.tail_index(position)}-{last.digest}"

@@ -70,9 +70,10 @@ def spawns(
 ) -> tuple[SubagentSpawn, ...]:
     """Return the tasks that tool calls hand over in their arguments ``prompt_names``.
 
-    Some hand several over: numbered (``prompt_1``, ...) or in a list of objects. ``waits``: this
-    client has no sub-agents that go on after their tool call was answered. ``tool_is_kind``: its
-    tools are named after the sub-agents.
+    Some hand several over: numbered (``prompt_1``, ...) or in a list of objects. In an object they
+    are the arguments of a tool that this one calls (OpenClaw). ``waits``: this client has no
+    sub-agents that go on after their tool call was answered. ``tool_is_kind``: its tools are named
+    after the sub-agents.
     """
     found: list[SubagentSpawn] = []
     for index, call in enumerate(calls):
@@ -102,8 +103,9 @@ def _tasks(
     if prompt is not None:
         return [(prompt, kind)]
     for value in arguments.values():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            inner = [each for each in value[:_MAX_TASKS] if isinstance(each, dict)]
+        objects = value if isinstance(value, list) else [value]
+        if objects and isinstance(objects[0], dict):
+            inner = [each for each in objects[:_MAX_TASKS] if isinstance(each, dict)]
             texts = [(first_string(each, prompt_names), each) for each in inner]
             tasks = [
                 (text, first_string(each, kind_names) or kind)

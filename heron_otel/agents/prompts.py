@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from heron_otel.records.agents import TaskNotification
 from heron_otel.records.wire import Json, Message
@@ -24,13 +25,18 @@ _MAX_NOTIFICATIONS = 64  # of one request; more background tasks at once were ne
 
 
 class ClientTags:
-    """The tags of one client, those of ``CLIENT_TAGS`` among them."""
+    """The tags of one client, those of ``CLIENT_TAGS`` among them.
+
+    ``others`` are further beginnings of text of the client, each with ``<`` first, and their ends.
+    """
 
     __slots__ = ("openings",)
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, names: Iterable[str] = (), others: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         tags = dict.fromkeys((*CLIENT_TAGS, *names))
-        self.openings = tuple((f"<{tag}>", f"</{tag}>") for tag in tags)
+        self.openings = (*((f"<{tag}>", f"</{tag}>") for tag in tags), *others.items())
 
 
 COMMON_TAGS = ClientTags()

@@ -76,9 +76,11 @@ class ProfileConfig:
     """The same for the id of the session that spawned this one: marks calls of sub-agents."""
     client_tags: tuple[str, ...] = ()
     """Tags around text that the client puts into prompts of the user."""
+    client_text: Mapping[str, str] = field(default_factory=dict)
+    """What else such text begins with, ``<`` first, and what it ends with."""
     task_arguments: tuple[str, ...] = ("prompt", "task", "message")
     """Arguments of a tool call that hold the task of a sub-agent: texts, or numbered texts
-    (``prompt_1``, ``prompt_2``), or the same inside a list of objects."""
+    (``prompt_1``, ``prompt_2``), or the same inside an object or a list of objects."""
     kind_arguments: tuple[str, ...] = (
         "subagent_type",
         "agent_name",
@@ -121,6 +123,9 @@ class ProfileConfig:
         for tag in self.client_tags:
             if not _TAG.fullmatch(tag):
                 yield Problem("client_tags", f"must be a tag without brackets, got {tag!r}")
+        for first, last in self.client_text.items():
+            if not first.startswith("<") or not last:
+                yield Problem(f"client_text.{first}", "must begin with '<' and have an end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from heron_otel.turns.usage import NO_COST, NO_USAGE, add_cost, add_usage
 
 _LAUNCHED = re.compile(r"\b(?:accepted|background|launched|spawned)\b", re.IGNORECASE)
 """Words of results that come before the sub-agent is done (Claude Code, Qwen Code, OpenClaw)."""
+_LAUNCHED_ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,64})\b")
 _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
 
 
@@ -210,6 +211,24 @@ class Subagents:
             if run.spawn is None and spawn is not None and spawn.run is None:
                 run.join(spawn)
         return known
+
+    def read(self, results: tuple[ToolResult, ...]) -> None:
+        """Take in results that name the id told at a launch: the answer was read (Copilot CLI).
+
+        One that names a sub-agent at work does not end it.
+        """
+        waiting = [run for run in self.runs if run.background and run.terminal and not run.notified]
+        if not waiting:
+            return
+        texts = [(canonical_tool_id(result.id), _text(result)) for result in results if result.id]
+        for run in waiting:
+            if run.spawn is None:
+                continue
+            ids = set(_LAUNCHED_ID.findall(run.spawn.result_text))
+            run.notified = any(
+                tool_id != run.spawn.tool_id and not ids.isdisjoint(_LAUNCHED_ID.findall(text))
+                for tool_id, text in texts
+            )
 
     def match(self, record: AgentCall) -> Spawn | None:
         """Return the spawning call, not taken yet, whose task or result names this sub-agent."""

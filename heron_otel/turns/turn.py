@@ -108,6 +108,8 @@ class OpenTurn:
         records = self._add(record, self.main, None)
         if facts.notifications:
             self.subagents.notified(facts.notifications)
+        if facts.tool_results:
+            self.subagents.read(facts.tool_results)
         self.terminal = facts.terminal
         response = call.response
         self._stop_reason = None

@@ -108,6 +108,7 @@ def test_opencode_subagent_hangs_under_the_task_that_spawned_it() -> None:
 
 OPENCLAW = ("read", "exec", "sessions_spawn", "session_status")
 HERMES = ("terminal", "skill_view", "delegate_task")
+CLINE = ("read_files", "search_codebase", "run_commands", "spawn_agent")
 SUMMARISER = "You are a context summarization assistant. Read the conversation."
 
 
@@ -195,6 +196,30 @@ def test_hermes_is_known_by_its_tools_and_its_title_call_is_excluded() -> None:
             "copilot-cli",
             None,
         ),
+        # The user agent is that of a library, whose version is none of the agent.
+        (
+            {
+                "headers": {"user-agent": "OpenAI/JS 5.20.1"},
+                "system_texts": ["You are the GitHub Copilot CLI, a terminal assistant ..."],
+            },
+            "copilot-cli",
+            None,
+        ),
+        ({"offered": ("bash", "session_store_sql", "read_agent", "task")}, "copilot-cli", None),
+        (
+            {
+                "headers": {"user-agent": "ai-sdk/openai-compatible/3.0.37 runtime/bun/1.3.13"},
+                "system_texts": ["You are Cline, an AI coding agent. ..."],
+            },
+            "cline",
+            None,
+        ),
+        ({"offered": CLINE, "system_texts": ["You count files."]}, "cline", None),
+        ({"offered": CLINE[:3], "system_texts": ["You count files."]}, "generic", None),
+        ({"headers": {"user-agent": "pi/1.6.0 (linux; node/v24.21.0; x64)"}}, "pi", "1.6.0"),
+        ({"system_texts": ["You are a coding assistant running inside pi, a ..."]}, "pi", None),
+        ({"offered": ("exec", "openclaw", "sessions_yield", "tool_call")}, "openclaw", None),
+        ({"system_texts": ["<!-- openclaw:attempt:STABLE -->\nYou are ..."]}, "openclaw", None),
         (
             {"system_texts": ["You are an expert coding assistant operating inside pi, a ..."]},
             "pi",
@@ -257,6 +282,7 @@ def test_words_tell_a_session_only_where_no_id_does() -> None:
 
 TWO = [{"goal": "read the log"}, {"goal": "read the code", "name": "reader"}]
 COPILOT = {"user-agent": "copilot/0.0.403"}
+KILO = {"user-agent": "Kilo-Code/7.7.7 ai-sdk/provider-utils/4.0.27", "x-session-id": "ses_main"}
 
 
 @pytest.mark.parametrize(
@@ -280,6 +306,14 @@ COPILOT = {"user-agent": "copilot/0.0.403"}
         ),
         ({"headers": COPILOT}, {"agent_type": "task", "prompt": "fix it"}, [("fix it", "task")]),
         ({"offered": OPENCLAW}, {"task": "fix it", "label": "fix"}, [("fix it", "fix")]),
+        (
+            {"offered": OPENCLAW},
+            {"id": "sessions_spawn", "args": {"task": "fix it", "label": "fix"}},
+            [("fix it", "fix")],
+        ),
+        ({"offered": OPENCLAW}, {"id": "exec", "args": {"command": "fix it"}}, []),
+        ({"headers": KILO}, {"subagent_type": "general", "prompt": "go"}, [("go", "general")]),
+        ({"offered": CLINE}, {"task": "go", "systemPrompt": "You help."}, [("go", None)]),
         ({"headers": {"user-agent": "Agents/Python 0.24.0"}}, {"input": "hi"}, [("hi", "helper")]),
         ({}, {"subagent_type": "coder", "description": "fix it"}, [("fix it", "coder")]),
         ({}, {"description": "a file"}, []),
@@ -313,6 +347,7 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
         session=("body:metadata.run", "header:x-run"),
         parent_session=("header:x-parent-run",),
         client_tags=("notes",),
+        client_text={"<<more": "more>>"},
         task_arguments=("todo",),
         kind_arguments=("helper",),
         auxiliary=(AuxiliaryRule(kind="probe", tools=False, max_tokens=1),),
@@ -320,7 +355,7 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
     agent = {"user-agent": "acme-agent/2.1", "x-run": "r-2"}
     found = facts(
         call(
-            [user("<notes>be kind</notes>", "do it")],
+            [user("<notes>be kind</notes>", "do it <<more or less more>>")],
             headers=agent,
             metadata={"metadata": {"run": "r-1"}},
             tools=[asks("t1", "delegate", todo="part one", helper="scout")],
@@ -391,6 +426,8 @@ def test_hostile_pattern_ends() -> None:
         ({"name": "x", "systems": ("a",), "session": ("cookie:a",)}, "session", "header:NAME"),
         ({"name": "x", "systems": ("a",), "session": ("header:A B",)}, "session", "field name"),
         ({"name": "x", "systems": ("a",), "client_tags": ("<a>",)}, "client_tags", "a tag"),
+        ({"name": "x", "systems": ("a",), "client_text": {"a": "b"}}, "client_text.a", "'<'"),
+        ({"name": "x", "systems": ("a",), "client_text": {"<a": ""}}, "client_text.<a", "an end"),
     ],
 )
 def test_profile_that_cannot_work_is_a_problem(

@@ -168,6 +168,38 @@ def test_background_sub_agent_that_is_never_reported_ends_with_the_idle_time() -
     assert (turn.status, turn.calls, turn.answer_text) == ("complete", 4, "working on it")
 
 
+@pytest.mark.parametrize(("ended_at", "closes"), [(4.0, True), (5.5, False)])
+def test_answer_of_a_background_sub_agent_is_read_by_the_id_told_at_its_launch(
+    ended_at: float, *, closes: bool
+) -> None:
+    agent_id = "68ba7077-325f-45ed-9a12-a855c491d875"
+    more: dict[str, Any] = {"system_texts": ["You are the GitHub Copilot CLI, a terminal ..."]}
+    task = {"agent_type": "explore", "prompt": TASK}
+    launched = [
+        user("go"),
+        assistant(tool_use("call_task123456789", "task", **task)),
+        results(("call_task123456789", f"Agent started in background with agent_id: {agent_id}.")),
+    ]
+    read = [
+        *launched,
+        assistant("a helper counts"),
+        user("<system_notification>the agent is idle</system_notification>"),
+        assistant(tool_use("3d0016c2-9484-4563-91bd", "read_agent", agent_id=agent_id)),
+        results(("3d0016c2-9484-4563-91bd", f"agent_id: {agent_id}, status: idle\n7 files")),
+    ]
+    calls = [
+        call([user("go")], 0.0, 1.0, tools=[asks("call_task123456789", "task", **task)], **more),
+        call(launched, 1.1, 1.9, text="a helper counts", **more),
+        call([user(TASK)], 1.2, ended_at, text="7 files"),
+        call(read, 4.4, 5.0, text="seven", **more),
+    ]
+    out = Turns().feed(*sorted(calls, key=lambda each: each.timing.ended_at_ns)).advance(20.0)
+    assert (len(out.turns) == 1) is closes
+    (turn,) = out.finish().turns
+    assert (turn.status, turn.calls, turn.answer_text) == ("complete", 4, "seven")
+    assert [agent.name for agent in out.subagents] == ["explore"]
+
+
 def test_new_prompt_leaves_the_turn_to_its_background_sub_agent() -> None:
     first, launched, *working, _ = background()
     prompt = main([*spawned(), results((SPAWN_ID, "launched")), assistant("working on it"),
