@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Install PACKAGE@VERSION from npm into .cache/NAME, with a Node of its own, and print the path of COMMAND.
+# Install PACKAGE@VERSION from npm into .cache/NAME, with the Node of .cache/node, and print the path of COMMAND.
 # Usage: npm_client.sh NAME PACKAGE VERSION COMMAND
 set -eu
 
@@ -8,16 +8,23 @@ node=24.21.0 # Qwen Code asks for 22 or newer
 name=$1 package=$2 version=$3
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 prefix=$top/.cache/$name
-manifest=$prefix/node_modules/$package/package.json
 command=$prefix/node_modules/.bin/$4
+bin=$top/.cache/node/node_modules/.bin
 
-if ! [ -x "$command" ] || ! grep -q "\"version\": \"$version\"" "$manifest"; then
-	command -v npm >/dev/null || {
-		echo "npm_client.sh: npm is not installed (Debian: apt-get install npm)" >&2
-		exit 1
-	}
-	mkdir -p "$prefix"
-	npm install --prefix "$prefix" --no-audit --no-fund --loglevel=error \
-		"node@$node" "$package@$version" >&2
-fi
+# install PREFIX PACKAGE VERSION COMMAND: unless it is there
+install() {
+	if ! [ -x "$4" ] || ! grep -q "\"version\": \"$3\"" "$1/node_modules/$2/package.json"; then
+		command -v npm >/dev/null || {
+			echo "npm_client.sh: npm is not installed (Debian: apt-get install npm)" >&2
+			exit 1
+		}
+		mkdir -p "$1"
+		npm install --prefix "$1" --no-audit --no-fund --loglevel=error "$2@$3" >&2
+	fi
+}
+
+install "$top/.cache/node" node "$node" "$bin/node"
+PATH=$bin:$PATH
+install "$prefix" "$package" "$version" "$command"
+[ -e "$prefix/node_modules/.bin/node" ] || ln -s "$bin/node" "$prefix/node_modules/.bin/node"
 printf '%s\n' "$command"

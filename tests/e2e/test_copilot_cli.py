@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real GitHub Copilot CLI against the scripted server: a background sub-agent, summaries.
+
+It runs on a private network with a private home, without a login and with a model provider of the
+user's own. Its captures hold the prompts of its authors, so they live in a temporary folder that
+is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.agent_plan import FIRST, SECOND, TASK, outline, planned
+from tests.support.ground_truth import differences, turns
+from tests.support.llm_answers import Asked, Delivery, Reply, Tokens, ToolUse, act, say
+from tests.support.llm_server import Script
+from tests.support.npm_clients import PORT, Span, install, observe
+
+pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
+
+VERSION = "1.0.102"
+ASK = ("--allow-all-tools", "-p")
+WINDOW = 40_000  # tokens; the system text and the tools need a third of it
+FULL = Tokens(input=WINDOW - 500, output=20)
+SUMMARY = "Please create a detailed summary of the conversation so far."
+
+
+def copilot(
+    folder: Path, script: Script, *asks: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[Span]]:
+    """Return the log and the spans of one session."""
+    command = install("copilot-cli", "@github/copilot", VERSION, "copilot")
+    return observe(
+        folder,
+        script,
+        *([command, *ask] for ask in asks),
+        environment={
+            "COPILOT_OFFLINE": "true",
+            "COPILOT_PROVIDER_BASE_URL": f"http://127.0.0.1:{PORT}/v1",
+            "COPILOT_PROVIDER_API_KEY": "sk-dummy-not-a-key",
+            "COPILOT_PROVIDER_MAX_PROMPT_TOKENS": str(WINDOW),
+            "COPILOT_MODEL": "big",
+            "COPILOT_AUTO_UPDATE": "false",
+        },
+        files={},
+    )
+
+
+def bash(id: str) -> ToolUse:
+    return ToolUse(id=id, name="bash", arguments={"command": "echo heron", "description": "Print"})
+
+
+@pytest.mark.case(95)
+def test_sub_agent_in_the_background_is_waited_for_and_its_report_is_no_prompt(
+    tmp_path: Path,
+) -> None:
+    task = {"agent_type": "explore", "name": "counter", "description": "Count", "prompt": TASK}
+    spawn = ToolUse(
+        id="call_task123456789012", name="task", arguments=task | {"mode": "background"}
+    )
+    late = Delivery(head_delay_s=1.0)  # the main agent has answered before
+    plan = {
+        FIRST: [
+            act(spawn),
+            say("A helper counts."),
+            say("Not asked: here the client makes up a tool call that reads the answer."),
+            say("The helper counted 42."),
+        ],
+        TASK: [act(bash("call_sub1234567890ab")), say("There are 42.", delivery=late)],
+    }
+    log, spans = copilot(tmp_path, planned(plan), [*ASK, FIRST])
+    assert differences(log, spans) == []
+    (turn,) = turns(spans)
+    counts = ("heron.turn.status", "heron.turn.calls", "heron.turn.tool_calls")
+    assert [turn["attributes"][name] for name in counts] == ["complete", 5, 2]
+    nested = ["invoke_agent explore", ["chat big", "execute_tool bash", "chat big"]]
+    assert outline(spans, turn) == [
+        *("chat big", ["execute_tool task", [nested]], "chat big", "chat big")
+    ]
+
+
+def test_session_goes_on_after_its_summaries(tmp_path: Path) -> None:
+    steps = iter(range(3))
+    told = "The user wants a word about the weather of the island printed, three times."
+
+    def script(asked: Asked) -> Reply:
+        last = str(asked.body["messages"][-1]["content"])
+        if last.startswith(SUMMARY):
+            return say(f"<overview>\n{told}\n</overview>")
+        if SECOND in last:
+            return say("Printed again.")
+        step = next(steps, None)
+        return say("Printed.") if step is None else act(bash(f"call_Ab0{step}"), tokens=FULL)
+
+    log, spans = copilot(tmp_path, script, [*ASK, FIRST], ["--continue", *ASK, SECOND])
+    assert differences(log, spans) == []
+    first, second = turns(spans)
+    counts = ("heron.turn.status", "heron.turn.calls", "heron.turn.tool_calls")
+    assert [first["attributes"][name] for name in counts] == ["complete", 4, 3]
+    assert [second["attributes"][name] for name in counts] == ["complete", 1, 0]
+    assert len({turn["attributes"]["heron.session.id"] for turn in (first, second)}) == 1
+    summaries = [each for each in log if SUMMARY in str(each["request"]["messages"][-1])]
+    kinds = [span["attributes"].get("heron.call.auxiliary_kind") for span in spans]
+    assert kinds.count("compaction") == len(summaries) > 0
