@@ -225,6 +225,8 @@ HttpRecord = HttpExchangeStarted | HttpExchange | WebSocketRecord
 
 def field_value(fields: tuple[str, ...], name: str) -> str | None:
     """Return the first value of the field ``name`` (lower case), or None."""
+    if name not in fields:  # a scan in C; most names are not there
+        return None
     for index in range(0, len(fields), 2):
         if fields[index] == name:
             return fields[index + 1]

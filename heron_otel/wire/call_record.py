@@ -24,6 +24,7 @@ from heron_otel.records.wire import (
     LlmCallStarted,
     LlmRequest,
     LlmResponse,
+    Message,
 )
 from heron_otel.wire.api import Answer, WireApi
 from heron_otel.wire.errors import ERROR_FIELD, error_of_end, error_of_status
@@ -166,24 +167,28 @@ def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
         return LlmResponse(
             id=answer.id, model=answer.model, usage=answer.usage, metadata=answer.metadata
         )
-    # Lists, not generators: nearly all answers have one choice.
-    reasons = [choice.stop_reason for choice in choices]
+    reasons: list[str | None] = []
     finish_reasons: list[str] = []
-    if is_failed or any(reasons):
-        words = api.finish_reasons
-        finish_reasons = [
-            choice.finish_reason or ("error" if reason is None else words.get(reason, reason))
-            for choice, reason in zip(choices, reasons, strict=True)
-        ]
+    messages: list[Message] = []
+    is_told = is_failed
+    for choice in choices:
+        reason = choice.stop_reason
+        is_told = is_told or bool(reason)
+        reasons.append(reason)
+        finish_reasons.append(
+            choice.finish_reason
+            or ("error" if reason is None else api.finish_reasons.get(reason, reason))
+        )
+        messages.append(make_message("assistant", choice.parts))
     first = choices[0]
     return LlmResponse(
         id=answer.id,
         model=answer.model,
-        messages=tuple([make_message("assistant", choice.parts) for choice in choices]),
+        messages=tuple(messages),
         text=first.text,
         tool_calls=tuple(first.tool_calls),
         stop_reasons=tuple(reasons),
-        finish_reasons=tuple(finish_reasons),
+        finish_reasons=tuple(finish_reasons) if is_told else (),
         usage=answer.usage,
         metadata=answer.metadata,
     )

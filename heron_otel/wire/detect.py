@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+
+import msgspec
 
 from heron_otel.errors import JsonError
 from heron_otel.records.http import BodyFlag, HttpRequest, field_value
@@ -44,7 +45,7 @@ class Verdict(enum.Enum):
     OTHER = "other"  # no known API; perhaps no LLM traffic at all
 
 
-class Detection(NamedTuple):
+class Detection(msgspec.Struct, frozen=True):
     """A verdict with the API it names."""
 
     verdict: Verdict

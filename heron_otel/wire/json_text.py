@@ -154,14 +154,13 @@ def decode_lines(data: bytes) -> list[Json]:
 
 def decode_raw(raw: msgspec.Raw) -> Json:
     """Return the value of ``raw``, or None when it gives none."""
-    data = bytes(raw)
     try:
-        if len(data) < _DEPTH_FREE_BYTES:
-            return _STRICT.decode(data)
+        if len(raw) < _DEPTH_FREE_BYTES:
+            return _STRICT.decode(raw)
     except _ERRORS:
         pass
     try:
-        return decode(bounded(data))
+        return decode(bounded(bytes(raw)))
     except JsonError:
         return None
 

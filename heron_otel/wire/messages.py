@@ -120,9 +120,9 @@ class Memory:
         self, kind: str, raw: msgspec.Raw, normalise: Callable[[Json], list[Part]]
     ) -> tuple[Part, ...]:
         """Return the parts that ``normalise`` makes of ``raw``."""
-        text = bytes(raw)
-        if len(text) < _MIN_PARTS_BYTES:
+        if len(raw) < _MIN_PARTS_BYTES:
             return tuple(normalise(decode_raw(raw)))
+        text = bytes(raw)
         parts = self.parts.find(kind, text)
         if parts is None:
             parts = tuple(normalise(decode_raw(raw)))
@@ -186,7 +186,7 @@ class WireMessages:
     @property
     def wire_bytes(self) -> int:
         """Size of the JSON text of all items."""
-        return 0 if self._source is None else len(memoryview(self._source))
+        return 0 if self._source is None else len(self._source)
 
     @property
     def has_binary(self) -> bool:

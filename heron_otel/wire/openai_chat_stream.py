@@ -30,7 +30,8 @@ MAX_TOOL_CALLS = 1024
 # vLLM makes ids of 32 hexadecimal digits, OpenAI of letters and digits.
 _VLLM_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
 _VLLM_ID_CHARS = len("chatcmpl-") + 32
-_METADATA = ("service_tier", "system_fingerprint", "provider", "timings", "time_info")
+_ORDER = ("service_tier", "system_fingerprint", "provider", "timings", "time_info")
+_METADATA = frozenset(_ORDER)
 _RARE = frozenset({"error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
 _MEMBERS_BESIDE = frozenset(
     {
@@ -91,7 +92,7 @@ class ChatFold:
         self._usage: dict[str, Json] = {}
         self._expects_usage = expects_usage
         self._first: dict[str, Json] | None = None
-        self._last: dict[str, Json] = {}
+        self._last: dict[str, Json] | None = None
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold a chunk or a whole body; return whether it adds content."""
@@ -183,12 +184,9 @@ class ChatFold:
         answer.choices = [_close(self._choices[index]) for index in sorted(self._choices)]
         answer.usage = openai_usage(self._usage) if self._usage else None
         # All chunks repeat these members; some have them in the first or the last one only.
-        for name in _METADATA:
-            member = self._last.get(name)
-            if member is None and self._first is not None:
-                member = self._first.get(name)
-            if member is not None:
-                answer.metadata[name] = member
+        for value in (self._first, self._last):
+            if value is not None and not _METADATA.isdisjoint(value):
+                merge_last(answer.metadata, {name: value[name] for name in _ORDER if name in value})
         if not USAGE_TIMES.isdisjoint(self._usage):
             answer.metadata["usage_times"] = {
                 name: value for name, value in self._usage.items() if name in USAGE_TIMES

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from heron_otel.records.wire import Json, Usage
 
 _MAX_COUNT = 1 << 53  # larger numbers are no token counts, and doubles lose them
+_OPENAI_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_OPENAI_CACHE_READS = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
 
 
 def count(value: Json) -> int | None:
@@ -23,13 +25,23 @@ def count(value: Json) -> int | None:
     return None
 
 
-def _first(usage: Mapping[str, Json], *names: str) -> int | None:
+def _counts(usage: Mapping[str, Json]) -> Mapping[str, int]:
+    """Return the members of ``usage`` that are token counts."""
+    # Usages hold three to twelve members; to ask for each name there is costs more.
+    counts: dict[str, int] = {}
+    for name, value in usage.items():
+        if type(value) is int:
+            if 0 <= value < _MAX_COUNT:
+                counts[name] = value
+        elif type(value) is float and (found := count(value)) is not None:
+            counts[name] = found
+    return counts
+
+
+def _first(counts: Mapping[str, int], *names: str) -> int | None:
     for name in names:
-        value = usage.get(name)
-        if value is not None:
-            found = count(value)
-            if found is not None:
-                return found
+        if name in counts:
+            return counts[name]
     return None
 
 
@@ -48,30 +60,24 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
     beside ``completion_tokens``, which its total shows. Anthropic's ``input_tokens`` excludes
     the cache: that is what a count below its own cached part means.
     """
-    prompt = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
-    completion = _details(usage, "completion_tokens_details", "output_tokens_details")
-    given_input = count(usage.get("prompt_tokens"))
-    if given_input is None:
-        given_input = count(usage.get("input_tokens"))
-    given_output = count(usage.get("completion_tokens"))
-    if given_output is None:
-        given_output = count(usage.get("output_tokens"))
+    counts = _counts(usage)
+    given_input = counts.get("prompt_tokens", counts.get("input_tokens"))
+    given_output = counts.get("completion_tokens", counts.get("output_tokens"))
     if given_input is None and given_output is None:
         return None
-    cache_read = count(prompt.get("cached_tokens"))
+    details = _details(
+        usage, "prompt_tokens_details", "input_tokens_details", "input_token_details"
+    )
+    prompt = _counts(details)
+    completion = _counts(_details(usage, "completion_tokens_details", "output_tokens_details"))
+    cache_read = prompt.get("cached_tokens")
     if cache_read is None:
-        cache_read = _first(
-            usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
-        )
-    cache_write = None
-    if prompt:
-        cache_write = _first(prompt, "cache_write_tokens", "cache_creation_tokens")
+        cache_read = _first(counts, *_OPENAI_CACHE_READS)
+    cache_write = _first(prompt, "cache_write_tokens", "cache_creation_tokens")
     if cache_write is None:
-        cache_write = count(usage.get("cache_creation_input_tokens"))
-    reasoning = count(completion.get("reasoning_tokens"))
-    if reasoning is None:
-        reasoning = count(usage.get("reasoning_tokens"))
-    total = count(usage.get("total_tokens"))
+        cache_write = counts.get("cache_creation_input_tokens")
+    reasoning = completion.get("reasoning_tokens", counts.get("reasoning_tokens"))
+    total = counts.get("total_tokens")
     input_tokens = given_input
     cached = (cache_read or 0) + (cache_write or 0)
     if input_tokens is not None and cached > input_tokens:
@@ -86,13 +92,15 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
         output_tokens=output_tokens,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
-        cache_write_1h_tokens=_hour(
-            _details(usage, "cache_creation") or _details(prompt, "cache_creation_token_details"),
+        cache_write_1h_tokens=None
+        if cache_write is None
+        else _hour(
+            _details(usage, "cache_creation") or _details(details, "cache_creation_token_details"),
             cache_write,
         ),
         reasoning_tokens=reasoning,
-        audio_input_tokens=count(prompt.get("audio_tokens")),
-        audio_output_tokens=count(completion.get("audio_tokens")),
+        audio_input_tokens=prompt.get("audio_tokens"),
+        audio_output_tokens=completion.get("audio_tokens"),
     )
 
 
@@ -101,17 +109,21 @@ def anthropic_usage(usage: Mapping[str, Json]) -> Usage | None:
 
     On the wire ``input_tokens`` excludes what was read from and written to the cache.
     """
-    uncached = count(usage.get("input_tokens"))
-    output_tokens = count(usage.get("output_tokens"))
+    counts = _counts(usage)
+    uncached = counts.get("input_tokens")
+    output_tokens = counts.get("output_tokens")
     if uncached is None and output_tokens is None:
         return openai_usage(usage)
-    cache_read = count(usage.get("cache_read_input_tokens"))
-    cache_write = count(usage.get("cache_creation_input_tokens"))
+    cache_read = counts.get("cache_read_input_tokens")
+    cache_write = counts.get("cache_creation_input_tokens")
     written = _details(usage, "cache_creation")
-    if cache_write is None:
-        parts = [number for name in written if (number := count(written[name])) is not None]
+    if cache_write is None and written:
+        parts = _counts(written).values()
         cache_write = sum(parts) if parts else None
-    details = _details(usage, "output_tokens_details")
+    reasoning = None
+    if "output_tokens_details" in usage:
+        details = _counts(_details(usage, "output_tokens_details"))
+        reasoning = _first(details, "reasoning_tokens", "thinking_tokens")
     input_tokens = None
     if uncached is not None:
         input_tokens = uncached + (cache_read or 0) + (cache_write or 0)
@@ -120,18 +132,18 @@ def anthropic_usage(usage: Mapping[str, Json]) -> Usage | None:
         output_tokens=output_tokens,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
-        cache_write_1h_tokens=_hour(written, cache_write),
-        reasoning_tokens=_first(details, "reasoning_tokens", "thinking_tokens"),
+        cache_write_1h_tokens=None if cache_write is None else _hour(written, cache_write),
+        reasoning_tokens=reasoning,
     )
 
 
-def _hour(written: Mapping[str, Json], cache_write: int | None) -> int | None:
+def _hour(written: Mapping[str, Json], cache_write: int) -> int | None:
     """Return how many of the tokens written to the cache it keeps for an hour.
 
     Source: Anthropic API, "Prompt caching", ``cache_creation`` by time to live.
     """
     hour = count(written.get("ephemeral_1h_input_tokens")) if written else None
-    return None if hour is None or cache_write is None else min(hour, cache_write)
+    return None if hour is None else min(hour, cache_write)
 
 
 def gemini_usage(usage: Mapping[str, Json]) -> Usage | None:
@@ -141,12 +153,13 @@ def gemini_usage(usage: Mapping[str, Json]) -> Usage | None:
     the prompt; where the total shows that a server counts them inside, they are not added.
     A count of zero is left out on the wire.
     """
-    prompt = _first(usage, "promptTokenCount")
-    candidates = _first(usage, "candidatesTokenCount", "responseTokenCount")
-    thoughts = _first(usage, "thoughtsTokenCount")
-    tool = _first(usage, "toolUsePromptTokenCount") or 0
-    total = _first(usage, "totalTokenCount")
-    cached = _first(usage, "cachedContentTokenCount")
+    counts = _counts(usage)
+    prompt = counts.get("promptTokenCount")
+    candidates = counts.get("candidatesTokenCount", counts.get("responseTokenCount"))
+    thoughts = counts.get("thoughtsTokenCount")
+    tool = counts.get("toolUsePromptTokenCount", 0)
+    total = counts.get("totalTokenCount")
+    cached = counts.get("cachedContentTokenCount")
     if prompt is None and candidates is None and thoughts is None:
         return None
     written = candidates or 0
