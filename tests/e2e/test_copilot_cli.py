@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from tests.support.agent_plan import FIRST, SECOND, TASK, outline, planned
+from tests.support.client_settings import COPILOT, install_copilot
 from tests.support.ground_truth import differences, turns
 from tests.support.llm_answers import Asked, Delivery, Reply, Tokens, ToolUse, act, say
 from tests.support.llm_server import Script
-from tests.support.npm_clients import PORT, Span, install, observe
+from tests.support.npm_clients import Span, observe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
-VERSION = "1.0.102"
 ASK = ("--allow-all-tools", "-p")
 WINDOW = 40_000  # tokens; the system text and the tools need a third of it
 FULL = Tokens(input=WINDOW - 500, output=20)
@@ -33,19 +33,12 @@ def copilot(
     folder: Path, script: Script, *asks: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[Span]]:
     """Return the log and the spans of one session."""
-    command = install("copilot-cli", "@github/copilot", VERSION, "copilot")
+    command = install_copilot()
     return observe(
         folder,
         script,
         *([command, *ask] for ask in asks),
-        environment={
-            "COPILOT_OFFLINE": "true",
-            "COPILOT_PROVIDER_BASE_URL": f"http://127.0.0.1:{PORT}/v1",
-            "COPILOT_PROVIDER_API_KEY": "sk-dummy-not-a-key",
-            "COPILOT_PROVIDER_MAX_PROMPT_TOKENS": str(WINDOW),
-            "COPILOT_MODEL": "big",
-            "COPILOT_AUTO_UPDATE": "false",
-        },
+        environment={**COPILOT, "COPILOT_PROVIDER_MAX_PROMPT_TOKENS": str(WINDOW)},
         files={},
     )
 

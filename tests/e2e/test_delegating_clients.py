@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 
 from tests.support.agent_plan import FIRST, SECOND, TASK, delegation, outline, planned
+from tests.support.client_settings import COPILOT, KEY, URL, install_copilot
 from tests.support.ground_truth import chat_spans, differences, turns
-from tests.support.npm_clients import PORT, install, observe
+from tests.support.npm_clients import install, observe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
-URL = f"http://127.0.0.1:{PORT}/v1"
-KEY = "sk-dummy-not-a-key"
 PRINT = {"command": "echo heron", "description": "Print"}
 MACHINE = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
 
@@ -33,9 +32,7 @@ class Client:
     """One client: where it comes from, how it is asked, and what the spans call it."""
 
     agent: str
-    package: str
-    version: str
-    program: str
+    install: Callable[[], Path]
     asks: Callable[[Path], Sequence[Sequence[str | Path]]]
     environment: Mapping[str, str]
     command: tuple[str, dict[str, Any]] = ("bash", PRINT)
@@ -44,33 +41,20 @@ class Client:
     prompts: int = 2
 
 
-COPILOT = Client(
+WITH_COPILOT = Client(
     agent="copilot-cli",
-    package="@github/copilot",
-    version="1.0.102",
-    program="copilot",
+    install=install_copilot,
     asks=lambda command: [
         [command, "--allow-all-tools", "-p", FIRST],
         [command, "--allow-all-tools", "--continue", "-p", SECOND],
     ],
-    environment={
-        # Without a login; the client then leaves out the fields that name it.
-        "COPILOT_OFFLINE": "true",
-        "COPILOT_PROVIDER_BASE_URL": URL,
-        "COPILOT_PROVIDER_API_KEY": KEY,
-        "COPILOT_MODEL": "big",
-        "COPILOT_AUTO_UPDATE": "false",
-    },
+    environment=COPILOT,
     spawn=("task", {"prompt": TASK, "description": "Count", "agent_type": "task", "name": "c"}),
     sub_agent="task",
 )
-
-
-CLINE = Client(
+WITH_CLINE = Client(
     agent="cline",
-    package=f"@cline/cli-linux-{MACHINE}",  # ``cline`` brings 280 MB of libraries along
-    version="3.0.65",
-    program="cline",
+    install=lambda: install("cline", f"@cline/cli-linux-{MACHINE}", "3.0.65", "cline"),
     asks=lambda command: [
         [command, "auth", "openai-compatible", "-k", KEY, "-m", "big", "-b", URL],
         [command, FIRST],  # it resumes a session in a terminal only
@@ -84,15 +68,14 @@ CLINE = Client(
 
 
 @pytest.mark.case(95)
-@pytest.mark.parametrize("client", [COPILOT, CLINE], ids=lambda client: client.agent)
+@pytest.mark.parametrize("client", [WITH_COPILOT, WITH_CLINE], ids=lambda client: client.agent)
 def test_prompts_are_turns_of_one_session_with_the_sub_agent_below_its_tool(
     client: Client, tmp_path: Path
 ) -> None:
-    command = install(client.agent, client.package, client.version, client.program)
     log, spans = observe(
         tmp_path,
         planned(delegation(*client.command, *client.spawn)),
-        *client.asks(command),
+        *client.asks(client.install()),
         environment=client.environment,
         files={},
     )

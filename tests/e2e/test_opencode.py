@@ -12,41 +12,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.client_settings import (
+    OPENCODE,
+    OPENCODE_CONFIG,
+    OPENCODE_FILE,
+    OPENCODE_VERSION,
+    install_opencode,
+)
 from tests.support.ground_truth import children, differences, turns
 from tests.support.llm_answers import Asked, Plain, Reply, ToolUse, act, say
-from tests.support.npm_clients import PORT, Span, install, observe
+from tests.support.npm_clients import Span, observe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
-VERSION = "1.18.33"
 FIRST = "Print a word."
 SECOND = "Print it again."
 TASK = "Count the files."
-CONFIG = {
-    "autoupdate": False,
-    "share": "disabled",
-    "model": "scripted/big",
-    "small_model": "scripted/small",
-    "provider": {
-        "scripted": {
-            "npm": "@ai-sdk/openai-compatible",
-            "name": "scripted",
-            "options": {"baseURL": f"http://127.0.0.1:{PORT}/v1", "apiKey": "sk-dummy-not-a-key"},
-            "models": {"big": {"name": "big", "tool_call": True}, "small": {"name": "small"}},
-        }
-    },
-    "permission": {"bash": "allow", "task": "allow"},
-}
-QUIET = {
-    "OPENCODE_DISABLE_AUTOUPDATE": "1",
-    "OPENCODE_DISABLE_MODELS_FETCH": "1",
-    "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
-}
 
 
 @pytest.fixture(scope="module")
 def command() -> Path:
-    return install("opencode", "opencode-ai", VERSION, "opencode")
+    return install_opencode()
 
 
 def bash(id: str, words: str) -> ToolUse:
@@ -85,8 +71,8 @@ def test_prompts_are_turns_of_one_session_with_title_and_subagent(
         script,
         [command, "run", FIRST],
         [command, "run", "--continue", SECOND],
-        environment=QUIET,
-        files={".config/opencode/opencode.json": json.dumps(CONFIG)},
+        environment=OPENCODE,
+        files={OPENCODE_FILE: json.dumps(OPENCODE_CONFIG)},
     )
     assert differences(log, spans) == []
     session = log[0]["fields"]["x-session-id"]
@@ -95,11 +81,11 @@ def test_prompts_are_turns_of_one_session_with_title_and_subagent(
     names = ("gen_ai.agent.name", "gen_ai.agent.version", "heron.turn.status")
     counts = ("heron.turn.calls", "heron.turn.tool_calls", "heron.turn.auxiliary_calls")
     assert [first["attributes"][name] for name in (*names, *counts)] == [
-        *("opencode", VERSION, "complete"),
+        *("opencode", OPENCODE_VERSION, "complete"),
         *(5, 3, 1),
     ]
     assert [second["attributes"][name] for name in (*names, *counts)] == [
-        *("opencode", VERSION, "complete"),
+        *("opencode", OPENCODE_VERSION, "complete"),
         *(1, 0, 0),
     ]
     assert kinds(children(spans, first))[0] == "title"

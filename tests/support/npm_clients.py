@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ def observe(
     *commands: Sequence[str | Path],
     environment: Mapping[str, str],
     files: Mapping[str, str],
+    beside: AbstractContextManager[None] | None = None,
 ) -> tuple[list[dict[str, Any]], list[Span]]:
     """Run ``commands`` against ``script`` at ``PORT``; return the server's log and the spans.
 
-    ``files`` are written below the home folder first.
+    ``files`` are written below the home folder first; ``beside`` runs on the same network.
     """
     home, work = folder / "home", folder / "work"
     work.mkdir(parents=True)
@@ -65,7 +67,7 @@ def observe(
     pcap = folder / "input.pcap"
     with private_network(None):
         server = LlmServer(script, name=folder.name, port=PORT)
-        with capture(pcap), server:
+        with capture(pcap), server, beside or nullcontext():
             for command in commands:
                 subprocess.run(
                     command,
