@@ -1,49 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One source of the hops stage: its line of records, and its event clock."""
+"""One source of the hops stage: what came of it, what waits of it, and its event clock."""
 
 from __future__ import annotations
 
+import enum
+import heapq
 from collections import deque
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from heron_otel.hops.seen import Seen
+from heron_otel.event_clock import EventClock
+from heron_otel.hops.seen import Seen, State
 from heron_otel.records.mcp import HopRecord, McpCall, WireRecord
-from heron_otel.records.wire import LlmCallStarted
+from heron_otel.records.wire import LlmCall, LlmCallStarted, LlmCallWithdrawn
 
 Ready = HopRecord | int
 """A record, or a moment to which the event clock of the source moves."""
+
+
+class End(enum.Enum):
+    """Nothing more comes from a source."""
+
+    END = 0
+
+
+T = TypeVar("T")
+Came = WireRecord | int | End
+Placed = Seen | LlmCallStarted | McpCall | int
+Due = tuple[int, int, str, int, Seen]
+"""When a call is decided; its start, key and number tell decisions of one moment apart."""
 
 
 class Folding(Protocol):
     """What folds the calls of all lanes: ``Hops``."""
 
     lanes: list[Lane]
-    feeds: int  # hand-overs of all sources
 
-    def take(self, lane: Lane, record: WireRecord) -> None:
-        """Take a record of ``lane``."""
+    def handed_over(self, lane: Lane) -> None:
+        """Count a hand-over of ``lane``."""
 
-    def settle(self, lane: Lane) -> None:
-        """Let go on what can, from the front of the line of ``lane``."""
+    def take(self, lane: Lane, item: Came) -> None:
+        """Take what comes of ``lane``, a move of its clock included."""
 
-    def end(self, lane: Lane) -> None:
-        """Nothing more comes from ``lane``."""
+    def settle(self) -> None:
+        """Do everything whose moment has come."""
 
 
 class Lane:
     """One source of the stage, with an event clock of its own."""
 
-    __slots__ = ("_hops", "_out", "clock_ns", "ended", "fed_ns", "index", "last_feed", "line")
+    __slots__ = (
+        "_hops",
+        "_out",
+        "announced",
+        "clock",
+        "coming",
+        "due",
+        "ended",
+        "index",
+        "last_feed",
+        "line",
+        "parked",
+    )
 
     def __init__(self, hops: Folding, index: int) -> None:
         self._hops = hops
         self.index = index
-        self.clock_ns = 0
-        self.fed_ns = -1  # all records up to here were fed
+        self.clock = EventClock()
         self.last_feed = 0  # hand-overs of all sources until that of this one; 0: none came
         self.ended = False
-        self.line: deque[Seen | tuple[Seen, LlmCallStarted] | McpCall | int] = deque()
+        self.announced: deque[tuple[int, Seen]] = deque()  # and from when on they are known
+        self.coming: deque[tuple[int, Came]] = deque()  # what has not had its turn
+        self.due: list[Due] = []  # a heap
+        self.line: deque[tuple[int, Placed]] = deque()  # what waits for a decision in front
+        self.parked = 0  # calls that left the line and wait for the call around them
         self._out: list[Ready] = []
 
     def feed(self, record: WireRecord) -> Iterable[Ready]:
@@ -53,43 +83,109 @@ class Lane:
 
     def advance(self, now_ns: int) -> Iterable[Ready]:
         """Move the event clock; return what is ready, the move itself included."""
-        line = self.line
-        if now_ns > self.clock_ns:
-            self.fed_ns = self.clock_ns
-            self.clock_ns = now_ns
-            if not line and not self._out:
+        clock = self.clock
+        if now_ns > clock.now_ns:
+            clock.move(now_ns)
+            if not (self._out or self.waits) and (len(self._hops.lanes) == 1 or not self.parked):
                 return (now_ns,)
-            # Of moves without records between them the last two say all.
-            if len(line) > 1 and isinstance(line[-1], int) and isinstance(line[-2], int):
-                line.pop()
-                line.pop()
-                line.append(self.fed_ns)
-            line.append(now_ns)
-            self._hops.settle(self)
-        elif self.fed_ns < now_ns < self.clock_ns:
-            self.fed_ns = now_ns  # the clock passed it unseen: all its records were fed
-            line.append(now_ns)
-            self._hops.settle(self)
+            self._hops.take(self, now_ns)
+        elif clock.fed_ns < now_ns < clock.now_ns:
+            clock.move(now_ns)
+            self._hops.take(self, now_ns)
         return self.take()
 
     def handed_over(self) -> None:
         """Count a hand-over: a source that hands over nothing is not waited for."""
-        self._hops.feeds += 1
-        self.last_feed = self._hops.feeds
+        self._hops.handed_over(self)
 
     def finish(self) -> Iterable[Ready]:
         """End of this source; return what is left of it and does not wait for other sources."""
         self.ended = True
-        self._hops.end(self)
+        self._hops.take(self, End.END)
         return self.take()
 
     def take(self) -> list[Ready]:
-        """Return what other sources made ready."""
-        if not self._out and self.line and len(self._hops.lanes) > 1:
-            self._hops.settle(self)
+        """Return what is ready, also what other sources made so."""
+        if len(self._hops.lanes) > 1:
+            self._hops.settle()
         out, self._out = self._out, []
         return out
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether the source ended and nothing of it is left."""
+        return self.ended and not self.waits and not self.parked
+
+    def has_nothing_until(self, now_ns: int) -> bool:
+        """Return whether nothing comes before what comes ``now_ns``: mostly so."""
+        if self.coming or self.announced:
+            return False
+        due = self.next_due()
+        return due is None or due[0] > now_ns
+
+    @property
+    def waits(self) -> bool:
+        """Return whether anything waits in the order of this source."""
+        return bool(self.coming or self.line)
+
+    def add(self, item: Came) -> None:
+        """Have what comes now wait for its turn."""
+        add(self.coming, item, item if isinstance(item, int) else self.clock.now_ns)
+
     def put(self, item: Ready) -> None:
-        """Let a record or a move go on."""
+        """Let a record or a move go on, ahead of what waits."""
         self._out.append(item)
+
+    def decide_at(self, moment_ns: int, seen: Seen, number: int) -> None:
+        """Have ``seen`` decided when all that came until ``moment_ns`` is known."""
+        heapq.heappush(self.due, (moment_ns, seen.started_ns, seen.key, number, seen))
+
+    def next_due(self) -> Due | None:
+        """Return the next decision."""
+        due = self.due
+        while due and due[0][-1].state is not State.HELD:
+            heapq.heappop(due)  # became a hop or a copy meanwhile
+        return due[0] if due else None
+
+    def take_due(self) -> Seen:
+        """Take the next decision."""
+        return heapq.heappop(self.due)[-1]
+
+    def let_go(self) -> list[Seen | McpCall | LlmCallStarted]:
+        """Let what is decided go on, from the front of the line; return the records."""
+        line = self.line
+        left: list[Seen | McpCall | LlmCallStarted] = []
+        while line:
+            item = line[0][1]
+            if isinstance(item, Seen):
+                if item.state is State.HELD:
+                    break
+                item.in_line = False
+                if item.passed and item.state is not State.RELEASED and item.call is not None:
+                    self._out.append(_withdrawn(item.call))
+                if item.record is not None:
+                    self._out.append(item.record)
+                    item.record = None
+                left.append(item)
+            else:
+                self._out.append(item)
+                if not isinstance(item, int):
+                    left.append(item)
+            line.popleft()
+        return left
+
+
+def add(queue: deque[tuple[int, T]], item: T, moment_ns: int) -> None:
+    """Add to a queue; of moves without records between them the last two say all."""
+    if isinstance(item, int) and len(queue) > 1:
+        (before_ns, before), (last_ns, last) = queue[-2], queue[-1]
+        if isinstance(before, int) and isinstance(last, int):
+            queue.pop()
+            queue[-1] = max((before_ns, before), (last_ns, last))
+    queue.append((moment_ns, item))
+
+
+def _withdrawn(call: LlmCall) -> LlmCallWithdrawn:
+    return LlmCallWithdrawn(
+        key=call.key, source=call.source, emitted_at_ns=call.exchange.emitted_at_ns
+    )

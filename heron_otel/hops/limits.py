@@ -13,6 +13,8 @@ class HopLimits:
     reach_ns: int = 600_000_000
     """How long after its start a call waits for the announcement of calls around it. The core
     announces an open call 0.5 s after its request ended; the rest is for a slow gateway."""
+    announced_ns: int = 500_000_000
+    """How long after its request an open call is announced, by the next packet of its source."""
     slack_ns: int = 250_000_000
     """How much later than the outer call an inner one may end: the end of its framing is read
     after the answer was passed on."""
@@ -29,7 +31,9 @@ class HopLimits:
     max_open: int = 4096
     """Announced calls; the oldest one is forgotten."""
     max_held: int = 1024
-    """Ended calls that wait in one source; the first one goes ahead."""
+    """Records that wait in their sources; the first one goes ahead."""
+    max_equal: int = 256
+    """Calls with one last text that are compared; one more has no hops and is none."""
     max_parked: int = 1024
     """Inner calls that wait for the end of their outer call; the oldest one goes ahead."""
     max_held_bytes: int = 67_108_864

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 from heron_otel.hops.evidence import (
     compared_texts,
@@ -15,6 +16,7 @@ from heron_otel.hops.evidence import (
 )
 from heron_otel.hops.limits import HopLimits
 from heron_otel.records.http import field_value
+from heron_otel.records.mcp import WireRecord
 from heron_otel.records.wire import LlmCall, LlmCallStarted, LlmRequest
 
 _CONVERSATIONS = frozenset(("chat", "generate_content", "text_completion"))
@@ -24,9 +26,6 @@ _CONVERSATIONS = frozenset(("chat", "generate_content", "text_completion"))
 _RANDOM_SEQ = 1 << 24
 _MIRROR_NS = 50_000_000  # between two taps of one host, measured below 1 ms; clocks of hosts differ
 _SAME_SEQ_NS = 10_000_000_000  # no connection comes to the same sequence number again this soon
-
-Score = tuple[int, int, int]
-"""Links, enclosure and equal parameters, nearness: the greater one is the better hop."""
 
 
 class State(enum.IntEnum):
@@ -39,22 +38,34 @@ class State(enum.IntEnum):
     GONE = 4  # a copy, or a hop that was told
 
 
+class Fit(NamedTuple):
+    """How well a call fits as a hop of another one."""
+
+    names: int  # ids that only the two share
+    evidence: int  # links, ids among them, and equal answers
+    likeness: int  # inside in time, equal parameters
+    apart_ns: int  # between the starts, and between the ends
+    follows: bool  # only when another hop of the same client is known
+
+
 class Seen:
     """One call. ``lane`` numbers its source."""
 
     __slots__ = (
         "_compared",
         "call",
+        "came_ns",
         "children",
         "client",
         "ended_ns",
         "fields",
+        "in_line",
         "key",
         "lane",
         "mirrors",
         "operation",
-        "outer",
         "passed",
+        "record",
         "request",
         "seq",
         "server",
@@ -63,6 +74,7 @@ class Seen:
         "state",
         "taken",
         "text",
+        "waits",
     )
 
     def __init__(self, record: LlmCall | LlmCallStarted, lane: int) -> None:
@@ -73,11 +85,14 @@ class Seen:
         self.text = request_text(record.request)
         self.state = State.OPEN
         self.call: LlmCall | None = None
-        self.children: list[Seen] = []  # its hops, as far as known
-        self.outer: Seen | None = None  # whose hop it is, while PARKED
+        self.children: list[Seen] = []  # its hops; set when it goes on
         self.taken: list[tuple[int, int]] = []  # when hops of it ran; set when it goes on
         self.mirrors = 0
         self.passed = False  # its announcement went on
+        self.came_ns = 0  # when its end became known
+        self.waits = False  # for the end of a hop
+        self.in_line = False  # it has a place in the order of its source
+        self.record: LlmCall | None = None  # what goes on at that place
         self.ended_ns: int | None = None
         self.seq = 0
         self.size = 0
@@ -99,15 +114,14 @@ class Seen:
         self.call = call
         self.ended_ns = call.timing.ended_at_ns
         self.seq = call.exchange.request_seq
-        request = call.exchange.request
-        self.size = 0 if request is None else len(request.content)
+        self.size = size_of(call)
         self.state = State.HELD
 
     @property
-    def position(self) -> tuple[bool, int, int, str]:
+    def position(self) -> tuple[bool, int, str, str]:
         """Return what chooses among copies: the most complete, then the earliest."""
-        complete = self.call is not None and self.call.complete
-        return (not complete, self.started_ns, self.lane, self.key)
+        source = "" if self.call is None else self.call.source
+        return (self.call is None or not self.call.complete, self.started_ns, source, self.key)
 
     def compared(self) -> tuple[str, ...]:
         """Return the texts that hops share."""
@@ -115,14 +129,12 @@ class Seen:
             self._compared = compared_texts(self.request)
         return self._compared
 
-    def is_inside(self, other: Seen) -> bool:
-        """Return whether the call is a hop of ``other``, at any depth, as far as known."""
-        outer = self.outer
-        while outer is not None:
-            if outer is other:
-                return True
-            outer = outer.outer
-        return False
+
+def size_of(record: WireRecord) -> int:
+    """Return the request bytes that a record keeps."""
+    if not isinstance(record, LlmCall) or record.exchange.request is None:
+        return 0
+    return len(record.exchange.request.content)
 
 
 def is_copy(first: Seen, second: Seen) -> bool:
@@ -139,21 +151,19 @@ def is_copy(first: Seen, second: Seen) -> bool:
     return first.server == second.server and first.client[0] != second.client[0]
 
 
-def hop_score(outer: Seen, inner: Seen, limits: HopLimits) -> Score | None:
+def hop_fit(outer: Seen, inner: Seen, limits: HopLimits) -> Fit | None:
     """Return how well ``inner`` fits as a hop of ``outer``; None: it is none.
 
     While one of them is open, what is known of it decides. Rules: ``docs/hops.md``.
     """
-    if outer is inner or outer.server == inner.server or outer.client == inner.client:
+    if outer.server == inner.server or outer.client == inner.client:
         return None  # two calls to one server, however equal, are two calls
     early_ns = outer.started_ns - inner.started_ns
-    if early_ns > (limits.skew_ns if outer.lane != inner.lane else 0):
+    if early_ns > limits.skew_ns or not _ends_in_time(outer, inner, limits):
         return None
     if outer.operation != inner.operation and not (
         outer.operation in _CONVERSATIONS and inner.operation in _CONVERSATIONS
     ):
-        return None
-    if outer.ended_ns is not None and not _ends_in_time(outer, inner, outer.ended_ns, limits):
         return None
     if outer.compared() != inner.compared():
         return None
@@ -161,49 +171,53 @@ def hop_score(outer: Seen, inner: Seen, limits: HopLimits) -> Score | None:
     elsewhere = outer.client[0] != inner.client[0]
     if not near and not elsewhere:
         return None  # one host asks two servers
-    links = 2 if near and elsewhere else 0
-    if share_ids(outer.fields, inner.fields, outer.client[0] if elsewhere else ""):
-        links += 2
+    names = int(share_ids(outer.fields, inner.fields, outer.client[0] if elsewhere else ""))
     words = 0
     if outer.call is not None and inner.call is not None:
         answer = share_answer(outer.call, inner.call)
         if answer is None:
             return None
-        links += 2 if answer == 2 else 0
         words = answer
-    if early_ns > 0 and not links:
-        return None
-    if not links and not _may_be_hidden(outer, inner, limits):
-        return None
-    parameters = ("max_tokens", "temperature")
-    ours, theirs = outer.request, inner.request
-    equal = (ours.model == theirs.model) + (ours.stream == theirs.stream)
-    equal += sum(ours.parameters.get(n) == theirs.parameters.get(n) for n in parameters)
-    if outer.ended_ns is None or (inner.ended_ns or 0) <= outer.ended_ns:
-        equal += 4
-    return (links + words, equal, -abs(early_ns))
+    names += words == 2
+    links = 2 * names + (2 if near and elsewhere else 0)
+    if early_ns > 0 and (not links or hop_fit(inner, outer, limits) is not None):
+        return None  # the clocks of two sources differ, and nothing says so, or which way
+    follows = False
+    if not links:
+        if not _are_programs(outer, inner):
+            return None
+        follows = -early_ns > limits.near_ns
+    likeness = _equal_parameters(outer.request, inner.request) + (4 if early_ns <= 0 else 0)
+    apart_ns = abs(early_ns)
+    if outer.ended_ns is None or inner.ended_ns is None:
+        likeness += 4
+    else:
+        likeness += 4 if inner.ended_ns <= outer.ended_ns else 0
+        apart_ns += abs(outer.ended_ns - inner.ended_ns)
+    return Fit(names, links + words, likeness, apart_ns, follows)
 
 
-def _ends_in_time(outer: Seen, inner: Seen, ended_ns: int, limits: HopLimits) -> bool:
-    if inner.started_ns > ended_ns:
+def _equal_parameters(outer: LlmRequest, inner: LlmRequest) -> int:
+    equal = (outer.model == inner.model) + (outer.stream == inner.stream)
+    ours, theirs = outer.parameters, inner.parameters
+    return equal + sum(ours.get(name) == theirs.get(name) for name in ("max_tokens", "temperature"))
+
+
+def _ends_in_time(outer: Seen, inner: Seen, limits: HopLimits) -> bool:
+    if outer.ended_ns is None:
+        return True
+    if inner.started_ns > outer.ended_ns:
         return False
     if inner.ended_ns is None or (outer.call is not None and is_cancelled(outer.call)):
         return True
-    return inner.ended_ns <= ended_ns + limits.slack_ns
+    return inner.ended_ns <= outer.ended_ns + limits.slack_ns
 
 
-def _may_be_hidden(outer: Seen, inner: Seen, limits: HopLimits) -> bool:
-    """Return whether a hop is likely although no address or id links it.
-
-    All on one host, or address translation between: then another program has to ask, soon after
-    the outer request, or after a hop that is known.
-    """
+def _are_programs(outer: Seen, inner: Seen) -> bool:
+    """Return whether two programs ask: a hop without any link is all on one host, or behind
+    address translation."""
     agents = [field_value(each.fields, "user-agent") for each in (outer, inner)]
-    if agents[0] is None or agents[1] is None or agents[0] == agents[1]:
-        return False
-    if inner.started_ns - outer.started_ns <= limits.near_ns:
-        return True
-    return any(child.client[0] == inner.client[0] for child in outer.children)
+    return agents[0] is not None and agents[1] is not None and agents[0] != agents[1]
 
 
 def is_taken(outer: Seen, inner: Seen) -> bool:
@@ -216,9 +230,8 @@ def is_taken(outer: Seen, inner: Seen) -> bool:
 
 def compete(first: Seen, second: Seen) -> bool:
     """Return whether two inner calls cannot be hops of one call: a gateway asks one at a time."""
-    for each in (first, second):
-        if each.call is not None and has_failed(each.call):
-            return False
-    if first.ended_ns is None or second.ended_ns is None:
-        return first.ended_ns is None and second.ended_ns is None
-    return first.started_ns < second.ended_ns and second.started_ns < first.ended_ns
+    if any(each.call is not None and has_failed(each.call) for each in (first, second)):
+        return False
+    if first.started_ns > second.started_ns:
+        first, second = second, first
+    return first.ended_ns is None or second.started_ns < first.ended_ns

@@ -125,7 +125,7 @@ class Analysis:
                             yield record
 
     def _end(self) -> Iterator[AnalysisRecord]:
-        if self._lane.ended and not self._lane.line and not self._is_finished:
+        if self._lane.is_over and not self._is_finished:
             self._is_finished = True
             yield from self._tracking.finish()
             if self._observed:

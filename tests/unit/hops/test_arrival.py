@@ -23,6 +23,7 @@ from tests.support.legs import (
 )
 
 MAX_SOURCES = 8
+Times = tuple[float, float, float, float]
 FACTS = (
     "gen_ai.request.model",
     "gen_ai.response.model",
@@ -139,3 +140,69 @@ def test_source_that_ends_before_its_last_call_becomes_a_hop_keeps_its_turn() ->
     where = [1, 0, 0, 1, 0, 2, 0, 0, 0, 0]
     spans, _ = spans_of_sources(legs(), where, [])
     assert len(turns(spans)) == 5
+
+
+# Equal calls: one text, one answer, and at about the same moment
+
+
+def pair(number: int, text: str, times_ms: Times) -> list[HttpExchange]:
+    """Return a call and its hop: when each starts and ends."""
+    starts, inner_starts, inner_ends, ends = times_ms
+    return [
+        chat_leg(asked(text), at_ms=starts, ends_ms=ends, **outside(40000 + number)),
+        chat_leg(asked(text), at_ms=inner_starts, ends_ms=inner_ends, **inside(50000 + number)),
+    ]
+
+
+@st.composite
+def equal_calls(draw: st.DrawFn) -> list[HttpExchange]:
+    """Draw three equal calls through a gateway, of about one length, milliseconds apart."""
+    length = draw(st.sampled_from([80, 400, 590, 700, 3000]))
+    found: list[HttpExchange] = []
+    for number in range(3):
+        start = draw(st.integers(0, 5))
+        inner = start + draw(st.integers(1, 9))
+        ends = inner + length + draw(st.integers(0, 40))
+        found += pair(number, "The same?", (start, inner, ends, ends + draw(st.integers(-5, 9))))
+    return found
+
+
+SPREAD = st.lists(st.integers(0, MAX_SOURCES - 1), min_size=8, max_size=8)
+
+
+@pytest.mark.case(107)
+@pytest.mark.case(118)
+@given(
+    seen=equal_calls(), where=SPREAD, order=st.lists(st.integers(0, MAX_SOURCES - 1), max_size=30)
+)
+@settings(max_examples=60, deadline=None)
+def test_equal_calls_get_the_same_hops_in_any_order_and_from_any_sources(
+    seen: list[HttpExchange], where: list[int], order: list[int]
+) -> None:
+    later = pair(9, "Later?", (5000, 5009, 5390, 5400))  # moves the clock on
+    alone, _ = spans_of_sources([*seen, *later], [0] * 8, [])
+    spans, tap = spans_of_sources([*seen, *later], where, order)
+    assert folded(spans) == folded(alone)
+    assert tap.counters["folded"] == len(hops(spans)) == 4
+    assert [call.attributes["heron.hop.count"] for call in calls(spans)] == [2] * 4
+
+
+@pytest.mark.case(118)
+@pytest.mark.parametrize("where", [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [0, 1, 2, 3]])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((0, 5, 398, 400), (1, 6, 397, 399)),  # one behind the other
+        ((0, 6, 395, 400), (1, 5, 298, 300)),  # the ends tell which is which
+        ((0, 2, 700, 705), (1, 3, 690, 691)),
+        ((0, 4, 3000, 3001), (1, 5, 2000, 2001)),  # the second one is over long before
+    ],
+)
+def test_each_of_two_equal_calls_gets_the_hop_that_fits(
+    first: Times, second: Times, where: list[int]
+) -> None:
+    seen = [*pair(1, "The same?", first), *pair(2, "The same?", second)]
+    spans, _ = spans_of_sources(seen, where, [])
+    ports = {call.span_id: call.attributes["client.port"] for call in calls(spans)}
+    found = {ports[hop.parent_span_id]: hop.attributes["client.port"] for hop in hops(spans)}
+    assert found == {40001: 50001, 40002: 50002}

@@ -122,6 +122,22 @@ def test_chain_of_gateways_nests() -> None:
     assert call.attributes["heron.hop.count"] == 3
 
 
+@pytest.mark.parametrize("ends", [400, 1400], ids=["short", "announced"])
+def test_ring_of_gateways_is_one_call(ends: float) -> None:
+    """The last one asks a server on the client's host, so by addresses alone each is inside one."""
+    hosts = [(CLIENT, 40000), (GATEWAY, 50000), (BACKEND, 51000)]
+    servers = [(GATEWAY, 4000), (BACKEND, 8080), (CLIENT, 8000)]
+    spans = spans_of_legs(
+        *(
+            chat_leg(FIRST, at_ms=5 * n, ends_ms=ends - n, client=client, server=server)
+            for n, (client, server) in enumerate(zip(hosts, servers, strict=True))
+        )
+    )
+    (call,) = calls(spans)
+    assert call.attributes["client.address"] == CLIENT
+    assert [hop.attributes["heron.hop.index"] for hop in hops(spans)] == [1, 2]
+
+
 @pytest.mark.parametrize("end", [1800, 420], ids=["announced", "short"])
 def test_gateway_retries_are_hops_of_one_call(end: float) -> None:
     """529, then the same backend, then another one answers."""

@@ -71,6 +71,9 @@ NESTED = [
     for n in range(3)
     for leg in (outside(f"Long {n}?", n, n, 2000 + n), inside(f"Long {n}?", n, 10 + n, 1500 + n))
 ]
+EQUAL = [
+    leg for n in range(3) for leg in (outside("Equal?", n, n, 400), inside("Equal?", n, 9 + n, 399))
+]
 
 
 @pytest.mark.case(117)
@@ -81,6 +84,7 @@ NESTED = [
         ("held_bytes_limit", HopLimits(max_held_bytes=1), CROWD),
         ("parked_limit", HopLimits(max_parked=1), NESTED),
         ("open_limit", HopLimits(max_open=1), NESTED),
+        ("equal_limit", HopLimits(max_equal=2), EQUAL),
     ],
 )
 def test_limit_is_counted_and_every_call_goes_on(

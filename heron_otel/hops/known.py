@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the hops stage, each with its limit."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from heron_otel.hops.limits import HopLimits
+from heron_otel.hops.matching import Group
+from heron_otel.hops.seen import Seen, State, is_copy
+from heron_otel.records.wire import LlmCall, LlmCallStarted
+
+
+class Known:
+    """The calls of all sources that are open or wait, and those that went on lately."""
+
+    def __init__(self, limits: HopLimits, counters: Counter[str]) -> None:
+        self._limits = limits
+        self._counters = counters
+        self._groups: dict[str, Group] = {}  # by last text
+        self._by_seq: dict[int, list[Seen]] = {}
+        self.open: dict[tuple[int, str], Seen] = {}
+        self.parked: dict[Seen, None] = {}  # in the order of parking
+        self._recent: deque[Seen] = deque()
+        self._recent_bytes = 0
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return how full the tables are."""
+        return {
+            "open": len(self.open),
+            "parked": len(self.parked),
+            "recent": len(self._recent),
+            "texts": len(self._groups),
+        }
+
+    def announced(self, record: LlmCallStarted, lane: int) -> Seen:
+        """Return the call that is announced; it is known when it is added to its group."""
+        seen = self.open[lane, record.key] = Seen(record, lane)
+        return seen
+
+    def ended(self, record: LlmCall, lane: int) -> Seen:
+        """Return the call that ended."""
+        seen = self.open.pop((lane, record.key), None) or Seen(record, lane)
+        seen.end(record)
+        if seen.seq:
+            self._by_seq.setdefault(seen.seq, []).append(seen)
+        self.compare(seen)
+        return seen
+
+    def compare(self, seen: Seen) -> None:
+        """Compare a call with those that have the same last text."""
+        if seen.text is None:
+            return
+        group = self._groups.get(seen.text)
+        if group is None:
+            group = self._groups[seen.text] = Group(self._limits)
+        elif seen not in group and len(group) >= self._limits.max_equal:
+            oldest = next((each for each in group if each.state is State.RELEASED), None)
+            if oldest is None:
+                self._counters["equal_limit"] += 1
+                return
+            group.remove(oldest)
+        group.add(seen)
+
+    def group(self, seen: Seen) -> tuple[Seen, ...]:
+        """Return the calls with the last text of ``seen``, itself included; none without a text."""
+        return () if seen.text is None else tuple(self._groups.get(seen.text, ()))
+
+    def outers(self, seen: Seen) -> dict[Seen, Seen]:
+        """Return the outer call of each hop in the group of ``seen``."""
+        group = None if seen.text is None else self._groups.get(seen.text)
+        return {} if group is None or len(group) < 2 else group.outers()
+
+    def has_rivals(self, seen: Seen) -> bool:
+        """Return whether another call with the same last text is open or waits."""
+        return any(
+            each is not seen and each.state is not State.RELEASED for each in self.group(seen)
+        )
+
+    def copies(self, seen: Seen) -> list[Seen]:
+        """Return what other taps saw of the same packets."""
+        found = self._by_seq.get(seen.seq, ())
+        return [each for each in found if each is not seen and is_copy(each, seen)]
+
+    def forget(self, seen: Seen) -> None:
+        """Forget a call that is a copy or a hop, or of which no hop can come any more."""
+        seen.state = State.GONE
+        group = None if seen.text is None else self._groups.get(seen.text)
+        if group is not None and seen.text is not None:
+            group.remove(seen)
+            if not group:
+                del self._groups[seen.text]
+        same = self._by_seq.get(seen.seq)
+        if same is not None and seen in same:
+            same.remove(seen)
+            if not same:
+                del self._by_seq[seen.seq]
+
+    def remember(self, seen: Seen, now_ns: int) -> None:
+        """Keep a call that went on for a while: a hop of it may end late."""
+        seen.state = State.RELEASED
+        recent, limits = self._recent, self._limits
+        if len(self.group(seen)) > 1:
+            self.compare(seen)
+        recent.append(seen)
+        self._recent_bytes += seen.size
+        while recent and (
+            len(recent) > limits.max_recent
+            or self._recent_bytes > limits.max_recent_bytes
+            or now_ns - (recent[0].ended_ns or 0) > limits.recent_ns
+        ):
+            oldest = recent.popleft()
+            self._recent_bytes -= oldest.size
+            self.forget(oldest)
