@@ -392,6 +392,7 @@ def _tool_row(span: Span, *, with_content: bool) -> Row:
         take.seconds(semconv.HERON_TOOL_REPORTED_DURATION),
         take.count(semconv.HERON_TOOL_RETRY),
         _link(span, semconv.LINK_RETRY_OF, "span_id"),
+        take.text(semconv.HERON_TOOL_TIMING),
         take.text(semconv.TOOL_CALL_ARGUMENTS) if with_content else "",
         take.text(semconv.TOOL_CALL_RESULT) if with_content else "",
         _moment(span.end_time_unix_nano),

@@ -233,7 +233,8 @@ def _tool_line(tool: Record) -> Text:
     outcome = str(tool["outcome"])
     if outcome == "unknown":
         return line.append("  no result was seen", "dim")
-    line.append(f"  at most {seconds(tool['duration_s'])}  ")
+    bound = "" if tool["timing"] == "observed" else "at most "
+    line.append(f"  {bound}{seconds(tool['duration_s'])}  ")
     line.append(str(tool["error_type"] or outcome), "red" if outcome == "error" else "dim")
     if tool["exit_code"]:
         line.append(f" {tool['exit_code']}", "red")

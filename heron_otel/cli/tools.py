@@ -11,9 +11,12 @@ from heron_otel.cli.terminal import compact, moment, seconds, short, word
 from heron_otel.store.queries import Record, StoreQueries
 
 
-def _at_most(row: Record) -> str:
-    """Return the longest time that the run can have taken; its end may not have been seen."""
-    return "-" if row["outcome"] == "unknown" else seconds(row["duration_s"])
+def _time(row: Record) -> str:
+    """Return how long the run took, else the longest time that it can have taken."""
+    if row["outcome"] == "unknown":  # its end may not have been seen
+        return "-"
+    text = seconds(row["duration_s"])
+    return text if row["timing"] == "observed" else f"<{text}"
 
 
 def _outcome(row: Record) -> str:
@@ -33,7 +36,7 @@ LISTING = Listing(
         ListColumn(title="TURN", text=lambda row: short(row["trace_id"])),
         ListColumn(title="AGENT", text=lambda row: word(row["agent"])),
         ListColumn(title="OUTCOME", text=_outcome),
-        ListColumn(title="AT MOST", text=_at_most, right=True),
+        ListColumn(title="TIME", text=_time, right=True),
         ListColumn(title="SAID", text=lambda row: seconds(row["reported_s"]), right=True),
         ListColumn(title="BYTES", text=lambda row: compact(row["result_bytes"]), right=True),
         ListColumn(title="ARGUMENTS", text=lambda row: word(row["arguments"]), flexible=True),

@@ -31,6 +31,7 @@ class McpCall(msgspec.Struct, frozen=True, kw_only=True):
     method: str  # tools/call, initialize, notifications/initialized, ...
     request_id: str | None  # None: a notification
     by_server: bool = False
+    cause: str | None = None  # key of the call of the client that a call of the server is part of
     session_id: str | None = None  # Mcp-Session-Id
     protocol_version: str | None = None
     target: str | None = None  # name of the tool or prompt

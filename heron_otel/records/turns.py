@@ -147,10 +147,14 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlacedMcpCall(msgspec.Struct, frozen=True, kw_only=True):
-    """An MCP call, with the tool run that it is, if one is known."""
+    """An MCP call, with the tool run that it is, if one is known.
+
+    What the server asks while it works on a call has ``cause``, that call, and its tool run.
+    """
 
     call: McpCall
     tool_run: ToolRun | None = None  # as it was yielded
+    cause: McpCall | None = None
 
 
 TurnRecord = (

@@ -148,6 +148,7 @@ TOOL_FIELDS: tuple[tuple[str, str], ...] = (
     ("result_bytes", "ResultBytes"),
     ("exit_code", "ExitCode"),
     ("reported_s", "ReportedDuration"),
+    ("timing", word_or_null("Timing")),
     ("retry", "Retry"),
     ("retry_of", word_or_null("RetryOf")),
     ("arguments", word_or_null("Arguments")),

@@ -27,6 +27,7 @@ from heron_otel.store.schema import (
     CALLS,
     TABLES,
     TOOL_OUTCOME,
+    TOOL_TIMING,
     TOOLS,
     TURN_COSTS,
     TURNS,
@@ -68,6 +69,11 @@ MIGRATIONS = (
             *add_columns(CALLS, CALL_FACTS, options),
             *add_columns(TURNS, TURN_COSTS, options),
         ),
+    ),
+    Migration(
+        number=5,
+        name="exact times of tool runs",
+        statements=lambda options: add_columns(TOOLS, TOOL_TIMING, options),
     ),
 )
 NEWEST = MIGRATIONS[-1].number

@@ -94,6 +94,9 @@ TOOL_OUTCOME = (
     Column("RetryOf", "String"),
 )
 
+# Since migration 5: "observed" times of a run are exact, others are bounds.
+TOOL_TIMING = _words("Timing")
+
 RATE_LIMITS = ("requests", "tokens")
 """Rate limits with columns of their own; spans have all that a server reports."""
 
@@ -260,6 +263,7 @@ TOOLS = Table(
         Column("ArgumentsBytes", _COUNT),
         Column("ResultBytes", _COUNT),
         *TOOL_OUTCOME,
+        *TOOL_TIMING,
         Column("Arguments", "String", "ZSTD(3)"),
         Column("Result", "String", "ZSTD(3)"),
         _VERSION,

@@ -3,7 +3,7 @@
 
 Source: OpenTelemetry semantic conventions for MCP, v1.41, "Client". A ``tools/call`` that is a
 known tool run is a child of its ``execute_tool`` span and leaves ``gen_ai.operation.name`` to it,
-so that a tool run counts once.
+so that a tool run counts once. What the server asks meanwhile is a child of the ``tools/call``.
 """
 
 from __future__ import annotations
@@ -76,6 +76,9 @@ class McpSpans:
     def _place(self, placed: PlacedMcpCall) -> tuple[str, str, tuple[SpanLink, ...]]:
         """Return trace id, parent span id and links."""
         call, run = placed.call, placed.tool_run
+        if placed.cause is not None:
+            around = PlacedMcpCall(call=placed.cause, tool_run=run)
+            return self._place(around)[0], span_id_of(SpanRole.MCP, placed.cause.key), ()
         caller = None
         if call.traceparent is not None and self._traceparent is not TraceparentUse.IGNORE:
             caller = parse_traceparent(call.traceparent)

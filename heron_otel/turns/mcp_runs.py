@@ -23,6 +23,10 @@ MAX_RUNS = 256
 """Tool runs remembered for MCP calls that are known late, such as those of HTTP with SSE."""
 MAX_RUN_BYTES = 1 << 20
 """Argument bytes of those tool runs."""
+MAX_PLACED = 256
+"""Tool calls remembered after they were placed, for what the server asked while it ran them."""
+MAX_CAUSED = 64
+"""Questions of a server that wait with one tool call; further ones go ahead without it."""
 SLACK_NS = 5_000_000
 """How far outside the bounds of its tool run a call may be: packets of two connections."""
 
@@ -39,6 +43,8 @@ class McpRuns:
     def __init__(self, counters: Counter[str]) -> None:
         self._counters = counters
         self._held: dict[tuple[str, str], McpCall] = {}  # source and key, oldest first
+        self._caused: dict[tuple[str, str], list[McpCall]] = {}  # by the held call they are part of
+        self._placed: dict[tuple[str, str], PlacedMcpCall] = {}  # without content
         self._runs: deque[ToolRun] = deque()
         self._run_bytes = 0
 
@@ -50,27 +56,29 @@ class McpRuns:
 
         ``wait`` says whether a tool run may still come.
         """
-        if call.method != _TOOLS_CALL or call.by_server:
-            return [PlacedMcpCall(call=call)], False
+        if call.by_server:
+            return self._take_caused(call), False
+        if call.method != _TOOLS_CALL:
+            return self._place(call), False
         known = [run for run in self._runs if is_run(run, call)]
         if known:
             run = max(known, key=lambda run: _nearness(run, call))
             self._forget(run)
             self._counters["mcp_joined"] += 1
-            return [PlacedMcpCall(call=call, tool_run=run)], False
+            return self._place(call, run), False
         if not wait:
-            return [PlacedMcpCall(call=call)], False
+            return self._place(call), False
         records: list[TurnRecord] = []
         if len(self._held) >= MAX_HELD:
             self._counters["mcp_held_limit"] += 1
-            records.append(PlacedMcpCall(call=self._held.pop(next(iter(self._held)))))
+            records += self._place(self._held.pop(next(iter(self._held))))
         self._held[call.source, call.key] = call
         return records, True
 
     def release(self, source: str, key: str) -> list[TurnRecord]:
         """Return a call that waited long enough, as one without a tool run."""
         call = self._held.pop((source, key), None)
-        return [] if call is None else [PlacedMcpCall(call=call)]
+        return [] if call is None else self._place(call)
 
     def held(self, source: str, key: str) -> McpCall | None:
         """Return a call that still waits, or None."""
@@ -91,8 +99,36 @@ class McpRuns:
             del self._held[call.source, call.key]
             self._counters["mcp_joined"] += 1
             run = msgspec.structs.replace(record, mcp=call)
-            made += (run, PlacedMcpCall(call=call, tool_run=run))
+            made += (run, *self._place(call, run))
         return made
+
+    def _take_caused(self, call: McpCall) -> list[TurnRecord]:
+        """Take what a server asks; it goes where the call goes that it is part of."""
+        key = (call.source, call.cause or "")
+        placed = self._placed.get(key)
+        if placed is not None:
+            return [PlacedMcpCall(call=call, tool_run=placed.tool_run, cause=placed.call)]
+        waiting = self._caused.setdefault(key, []) if key in self._held else None
+        if waiting is None or len(waiting) >= MAX_CAUSED:
+            return [PlacedMcpCall(call=call)]
+        waiting.append(call)
+        return []
+
+    def _place(self, call: McpCall, run: ToolRun | None = None) -> list[TurnRecord]:
+        """Return a call of a client that is placed, with what the server asked meanwhile."""
+        key = (call.source, call.key)
+        plain_run = None if run is None else _without_content(run)
+        plain = msgspec.structs.replace(call, arguments=None, result=None)
+        self._placed[key] = PlacedMcpCall(call=plain, tool_run=plain_run)
+        if len(self._placed) > MAX_PLACED:
+            del self._placed[next(iter(self._placed))]
+        return [
+            PlacedMcpCall(call=call, tool_run=run),
+            *(
+                PlacedMcpCall(call=each, tool_run=plain_run, cause=plain)
+                for each in self._caused.pop(key, ())
+            ),
+        ]
 
     def _call_of(self, run: ToolRun) -> McpCall | None:
         found = [call for call in self._held.values() if is_run(run, call)]
@@ -114,6 +150,11 @@ class McpRuns:
     def _forget(self, run: ToolRun) -> None:
         self._runs.remove(run)
         self._run_bytes -= run.tool_call.arguments_bytes
+
+
+def _without_content(run: ToolRun) -> ToolRun:
+    tool_call = msgspec.structs.replace(run.tool_call, arguments=None)
+    return msgspec.structs.replace(run, tool_call=tool_call, result=None, mcp=None)
 
 
 def is_run(run: ToolRun, call: McpCall) -> bool:

@@ -31,6 +31,7 @@ from heron_otel.wire.mcp_messages import (
     FIELDS,
     INITIALIZE,
     SESSION_FIELD,
+    TOOLS_CALL,
     answered,
     asked,
     is_known_method,
@@ -135,6 +136,7 @@ class Mcp:
                 own.append((message, at_ns))
         self.counters.notifications += notes
         asking = sum(each.method is not None and each.id is not None for each in messages)
+        cause: str | None = None
         for index, message in enumerate(messages):
             if message.method is None:
                 yield from self._client_answer(request, message, peer, ended_at_ns)
@@ -153,6 +155,8 @@ class Mcp:
             if message.id is None:
                 yield _without_answer(call, exchange)
                 continue
+            if asking == 1:
+                cause = call.key  # what the server asks in its response is about it
             call = msgspec.structs.replace(call, notifications=notes)
             answer = answers.get(message.id)
             if answer is None and asking == 1:
@@ -164,7 +168,7 @@ class Mcp:
             else:
                 yield _without_answer(call, exchange)
         for message, at_ns in own:
-            yield from self._server_asked(exchange, request, message, at_ns, peer)
+            yield from self._server_asked(exchange, request, message, at_ns, peer, cause=cause)
 
     def _stream(
         self,
@@ -176,10 +180,13 @@ class Mcp:
         """Yield what the events of a stream complete."""
         self.counters.streams += 1
         peer = _peer(exchange, request, request.target if endpoint is None else endpoint)
+        kind = McpTransport.STREAMABLE_HTTP if endpoint is None else McpTransport.SSE
+        caused: list[McpCall] = []  # they follow the calls that they are part of
         for message, at_ns in _sent_by_server(response, response.ended_at_ns):
             found: list[McpCall] = []
             if message.method is not None and message.id is not None:
-                found += self._server_asked(exchange, request, message, at_ns, peer)
+                cause = None if endpoint is None else self._only_call(peer, at_ns)
+                found += self._server_asked(exchange, request, message, at_ns, peer, cause=cause)
             elif message.method is not None:
                 self.counters.notifications += 1
             else:
@@ -188,9 +195,28 @@ class Mcp:
                     self.counters.unmatched += 1
                 else:
                     found.append(answered(call, message, at_ns))
-            kind = McpTransport.STREAMABLE_HTTP if endpoint is None else McpTransport.SSE
             for each in found:
-                yield msgspec.structs.replace(each, transport=kind)
+                done = msgspec.structs.replace(each, transport=kind)
+                if done.cause is None:
+                    yield done
+                else:
+                    caused.append(done)
+        yield from caused
+
+    def _only_call(self, peer: str, at_ns: int) -> str | None:
+        """Return the key of the one tool call that the server worked on at ``at_ns``.
+
+        HTTP with SSE does not say which call a question of the server is about.
+        """
+        found = [
+            call.key
+            for (of, side), call in self._waiting.items()
+            if of == peer
+            and side.startswith("client ")
+            and call.method == TOOLS_CALL
+            and call.started_at_ns <= at_ns
+        ]
+        return found[0] if len(found) == 1 else None
 
     def _remember(self, endpoint: str) -> None:
         self._endpoints.pop(endpoint, None)
@@ -219,6 +245,8 @@ class Mcp:
         message: RpcMessage,
         at_ns: int,
         peer: str,
+        *,
+        cause: str | None,
     ) -> Iterator[McpCall]:
         """Yield a call of the server if its answer came, else let it wait."""
         call = asked(
@@ -229,7 +257,7 @@ class Mcp:
             source=self._source,
             times=(at_ns, at_ns),
         )
-        call = msgspec.structs.replace(call, by_server=True)
+        call = msgspec.structs.replace(call, by_server=True, cause=cause)
         key = (peer, f"server {message.id}")
         given = self._answers.get(key)
         if given is not None and given.ended_at_ns >= at_ns:

@@ -64,7 +64,7 @@ NAMES = {
         "tool_run_id", "trace_id", "parent_span_id", "session_id", "started_at", "duration_s",
         "service", "source", "agent", "tool", "type", "tool_call_id", "outcome", "error_type",
         "arguments_bytes", "result_bytes", "arguments", "result",
-        "exit_code", "reported_s", "retry", "retry_of",
+        "exit_code", "reported_s", "retry", "retry_of", "timing",
     },
     "sessions": {
         "session_id", "started_at", "ended_at", "agents", "services", "models", "turns",
@@ -103,7 +103,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             spans=(
                 failed,
                 single,
-                tool_span("Read", turn="turn-2", session="session-2", failed=True),
+                tool_span(
+                    "Read", turn="turn-2", session="session-2", failed=True, timing="observed"
+                ),
             ),
             open_turns=(
                 turn_span(
@@ -293,7 +295,7 @@ def test_summary_is_a_tree_that_fits_100_columns(
         "turn 1 complete  6.0 s  $0.0070+  list the files",
         "call claude-sonnet-4-20260101  100 in 10 out  $0.0033  first 250 ms  2.0 s  tool_call",
         "tool Bash  at most 1.0 s  ok",
-        "tool Read  at most 1.0 s  tool_error",
+        "tool Read  1.0 s  tool_error",
         "call claude-opus  100 in 10 out  $0.0033  first 250 ms  2.0 s  error overloaded_error",
         "in_progress",
         "calls outside any turn",

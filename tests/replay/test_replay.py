@@ -206,8 +206,17 @@ def test_mcp_calls_are_the_tool_runs_of_their_turn() -> None:
             "sse",
             "streamable_http",
         }
-    for name in ("elicitation/create", "prompts/get polite", "server/discover", "ping"):
+    for name in ("prompts/get polite", "server/discover", "ping"):
         assert (name, "streamable_http") in alone
+    by_id = {span["span_id"]: span for span in spans}
+    asked = [span for span in spans if span["name"] == "elicitation/create"]
+    assert asked
+    for span in asked:
+        around = by_id[span["parent_span_id"]]
+        assert (around["name"], around["trace_id"]) == (
+            "tools/call order_part",
+            span["trace_id"],
+        )
 
 
 @pytest.mark.case(42)

@@ -24,6 +24,7 @@ def mcp_call(
     arrival: float | None = None,
     result: Json = None,
     by_server: bool = False,
+    cause: str | None = None,
     **arguments: Json,
 ) -> McpCall:
     """Return a call from ``start`` to ``end`` seconds; its record is made at ``arrival``."""
@@ -37,6 +38,7 @@ def mcp_call(
         method=method,
         request_id="7",
         by_server=by_server,
+        cause=cause,
         session_id="mcp-session",
         protocol_version="2025-06-18",
         target=target,

@@ -99,7 +99,12 @@ def call_span(
 
 
 def tool_span(
-    name: str, *, turn: str = "turn-1", session: str = "session-1", failed: bool = False
+    name: str,
+    *,
+    turn: str = "turn-1",
+    session: str = "session-1",
+    failed: bool = False,
+    timing: str = "upper_bound",
 ) -> Span:
     """Return a tool span of ``turn``."""
     attributes: dict[str, AttributeValue] = {
@@ -109,6 +114,7 @@ def tool_span(
         semconv.HERON_SOURCE: "pcap/test",
         semconv.TOOL_NAME: name,
         semconv.TOOL_CALL_ID: f"toolu_{name}",
+        semconv.HERON_TOOL_TIMING: timing,
         semconv.TOOL_TYPE: "function",
         semconv.TOOL_CALL_ARGUMENTS: '{"command":"ls"}',
         semconv.TOOL_CALL_RESULT: "file.txt",

@@ -105,6 +105,7 @@ def test_long_captured_text_leaves_room_for_the_other_columns(
         "reported_s": None,
         "retry": 0,
         "duration_s": 0.0,
+        "timing": "upper_bound",
         "result_bytes": 12,
         "arguments": "{}",
     }

@@ -77,6 +77,20 @@ def test_call_of_a_tool_run_is_its_child_and_gives_it_exact_times() -> None:
     assert tool.attributes["heron.tool.outcome"] == "error"
 
 
+def test_question_of_the_server_is_a_child_of_the_call_it_is_part_of() -> None:
+    seen = mcp_call("Read", 1.0, 1.5)
+    asked = mcp_call(None, 1.1, method="elicitation/create", by_server=True, cause=seen.key)
+    for run in (None, make_tool_run()):
+        (batch,) = batches_of(
+            PlacedMcpCall(call=seen, tool_run=run),
+            PlacedMcpCall(call=asked, tool_run=run, cause=seen),
+        )[:1]
+        outer = batch.spans[0]
+        (other,) = batches_of(PlacedMcpCall(call=asked, tool_run=run, cause=seen))
+        (span,) = other.spans
+        assert (span.trace_id, span.parent_span_id) == (outer.trace_id, outer.span_id)
+
+
 def test_errors_are_told_with_their_code() -> None:
     call = msgspec.structs.replace(
         mcp_call(None, 1.0, method="resources/read"),

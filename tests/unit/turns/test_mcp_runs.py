@@ -7,7 +7,7 @@ import pytest
 
 from heron_otel.records.mcp import McpCall
 from heron_otel.records.wire import LlmCall, ToolCall
-from heron_otel.turns.mcp_runs import MAX_HELD, is_same_tool
+from heron_otel.turns.mcp_runs import MAX_CAUSED, MAX_HELD, is_same_tool
 from tests.support.agent_calls import CLAUDE, asks, assistant, call, results, tool_use, user
 from tests.support.mcp_records import mcp_call
 from tests.support.turns import Turns, run
@@ -56,6 +56,51 @@ def test_other_calls_are_spans_of_their_own(seen: McpCall) -> None:
     out = joined(seen)
     assert [(each.call, each.tool_run) for each in out.mcp] == [(seen, None)]
     assert [each.mcp for each in out.tools] == [None]
+
+
+@pytest.mark.parametrize("arrival", [1.3, 1.5, 30.0])
+def test_question_of_the_server_goes_where_its_call_goes(arrival: float) -> None:
+    seen = mcp_call("count", 1.0, 1.4, part="a")
+    asked = mcp_call(
+        None,
+        1.1,
+        1.2,
+        method="elicitation/create",
+        by_server=True,
+        cause=seen.key,
+        arrival=max(arrival, 1.41),
+    )
+    out = joined(seen, asked)
+    (tool,) = out.tools
+    first, second = out.mcp
+    assert (first.call, first.tool_run, first.cause) == (seen, tool, None)
+    assert second.call is asked
+    assert second.tool_run is not None
+    assert second.tool_run.key == tool.key
+    assert second.cause is not None
+    assert second.cause.key == seen.key
+
+
+def test_question_about_a_call_without_a_tool_run_is_part_of_that() -> None:
+    seen = mcp_call("other", 1.0, 1.4)
+    asked = mcp_call(None, 1.1, method="roots/list", by_server=True, cause=seen.key, arrival=1.45)
+    out = joined(seen, asked)
+    assert [each.tool_run for each in out.mcp] == [None, None]
+    assert out.mcp[1].cause is not None
+    unknown = mcp_call(None, 1.1, method="roots/list", by_server=True, cause="0" * 32)
+    (placed,) = joined(unknown).mcp
+    assert (placed.tool_run, placed.cause) == (None, None)
+
+
+def test_questions_that_wait_with_a_call_are_bounded() -> None:
+    seen = mcp_call("count", 1.0, 1.4, part="a")
+    asked = [
+        mcp_call(None, 1.1 + at / 1e6, method="ping", by_server=True, cause=seen.key, arrival=1.45)
+        for at in range(MAX_CAUSED + 2)
+    ]
+    out = joined(seen, *asked)
+    assert sum(each.cause is not None for each in out.mcp) == MAX_CAUSED
+    assert len(out.mcp) == MAX_CAUSED + 3
 
 
 def test_members_that_are_null_make_no_difference() -> None:

@@ -200,6 +200,37 @@ def test_question_of_the_server_is_a_call_of_the_server() -> None:
     assert (own.method, own.by_server, own.request_id) == ("elicitation/create", True, "0")
     assert (own.started_at_ns, own.ended_at_ns) == (START_NS + 100 * MS, START_NS + 251 * MS)
     assert (call.method, call.by_server) == ("tools/call", False)
+    assert (call.cause, own.cause) == (None, call.key)
+
+
+def test_question_is_about_no_call_when_it_may_be_about_several() -> None:
+    answer = post(rpc(id=0, result={}), status=202, start_ns=START_NS + 200 * MS)
+    asking = post([tool_call(1), tool_call(2)], events=events(ASK, first_ms=100.0))
+    assert [each.cause for each in calls_of(answer, asking) if each.by_server] == [None]
+    # The stream of a GET has nothing to do with calls that run meanwhile.
+    on_get = calls_of(post(tool_call(), status=202), stream_of(ASK), answer)
+    assert [each.cause for each in on_get if each.by_server] == [None]
+
+
+@pytest.mark.parametrize("running", [1, 2])
+def test_question_of_http_with_sse_is_about_the_only_running_call(running: int) -> None:
+    path = "/messages/?session_id=42"
+    posts = [
+        post(tool_call(at + 1), "Accepted", status=202, path=path, fields={})
+        for at in range(running)
+    ]
+    # This one is asked for later.
+    late = START_NS + 400 * MS
+    posts.append(post(tool_call(7), status=202, path=path, fields={}, start_ns=late))
+    answer = post(
+        rpc(id=0, result={}), status=202, path=path, fields={}, start_ns=START_NS + 200 * MS
+    )
+    answers = [rpc(id=at + 1, result={}) for at in range(running)]
+    found = calls_of(*posts, answer, sse(*events(ASK, *answers)))
+    (own,) = [each for each in found if each.by_server]
+    assert own.cause == (found[0].key if running == 1 else None)
+    if running == 1:
+        assert found.index(own) > 0  # what it is part of is known before it
 
 
 def test_question_on_a_stream_waits_for_an_answer_that_comes_later() -> None:
@@ -236,10 +267,10 @@ def test_http_with_sse_answers_on_its_stream() -> None:
     found = calls_of(*posts, stream)
     assert [(each.method, each.transport.value, each.complete) for each in found] == [
         ("initialize", "sse", True),
-        ("roots/list", "sse", True),
         ("tools/call", "sse", True),
+        ("roots/list", "sse", True),
     ]
-    assert found[2].ended_at_ns == START_NS + 120 * MS
+    assert found[1].ended_at_ns == START_NS + 120 * MS
 
 
 def test_two_clients_with_the_same_ids_are_kept_apart() -> None:
