@@ -122,7 +122,8 @@ class _Text(msgspec.Struct):
     """One answer as it grows."""
 
     pieces: list[str] = []
-    is_whole: bool = True  # events repeat the text so far; False: they bring what is new
+    repeats: bool | None = None  # events repeat the text so far; None: not known yet
+    lengths: list[int] = []  # while it is not known: each event was the begin of the last one
     stop_reason: str | None = None
     read: int | None = None  # tokens
     written: int | None = None
@@ -229,11 +230,14 @@ class GenerateFold:
                     type=_word(reason.get("err_type")) or "abort",
                     message=cut_message(reason.get("message")),
                 )
+        before = text.written
         text.read = count(meta.get("prompt_tokens"))
         text.written = count(meta.get("completion_tokens"))
+        if text.repeats is None:
+            text.repeats = _repeats(value.get("output_ids"), before, text.written)
         text.cached = count(meta.get("cached_tokens"))
         new = value.get("text")
-        return isinstance(new, str) and _replace(text, new)
+        return isinstance(new, str) and _follow(text, new)
 
     def _is_next(self, reason: Json) -> bool:
         """Return whether an item without an index follows one that has ended: a batch."""
@@ -281,17 +285,50 @@ def _grow(text: _Text, piece: str) -> bool:
 
 
 def _replace(text: _Text, whole: str) -> bool:
-    """Take the text so far; servers that send only what is new are told by their beginning."""
-    if text.is_whole:
-        held = "".join(text.pieces)
-        if whole.startswith(held):
-            text.pieces = [whole]
-            return len(whole) > len(held)
-        text.is_whole = False
-    return _grow(text, whole)
+    """Take the text so far; return whether it is longer than what was there."""
+    held = sum(map(len, text.pieces))
+    text.pieces = [whole]
+    return len(whole) > held
+
+
+def _repeats(ids: Json, before: int | None, written: int | None) -> bool | None:
+    """Return whether an event of SGLang repeats the tokens so far; None: it does not tell.
+
+    ``completion_tokens`` counts all so far, ``output_ids`` are all of them or the new ones
+    (``incremental_streaming_output``). A token that ends the answer may be in one of them only.
+    """
+    if not isinstance(ids, list) or not before or written is None:
+        return None
+    return abs(len(ids) - written) < abs(len(ids) - (written - before))
+
+
+def _follow(text: _Text, new: str) -> bool:
+    """Take the text so far, or what is new, whichever the server sends."""
+    held = text.pieces[0] if text.lengths else ""
+    if text.repeats is None and new.startswith(held):
+        text.pieces = [new]
+        text.lengths.append(len(new))
+        return len(new) > len(held)
+    if text.repeats is None:
+        text.repeats = False
+    if text.repeats:
+        return _replace(text, new)
+    _spread(text)
+    return _grow(text, new)
+
+
+def _spread(text: _Text) -> None:
+    """Each event so far was new text, although it began with the one before it."""
+    if text.lengths:
+        (whole,) = text.pieces
+        text.pieces = [whole[:length] for length in text.lengths]
+        text.lengths = []
 
 
 def _close(text: _Text) -> Choice:
+    if text.repeats is None and len(set(text.lengths)) == 1 and len(text.lengths) > 2:
+        # A text that never grew while tokens came: pieces that are equal.
+        _spread(text)
     joined, size = join_text(text.pieces)
     parts: list[Part] = [{"type": "text", "content": joined}] if joined else []
     return Choice(

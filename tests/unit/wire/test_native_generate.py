@@ -146,6 +146,51 @@ def test_sglang_stream_may_bring_only_what_is_new() -> None:
     assert texts_of(call) == ["".join(pieces)]
 
 
+PIECES = ["a", "ab", "abc", "x"]
+
+
+@pytest.mark.parametrize("with_ids", [False, True])
+@pytest.mark.parametrize("events", range(1, 5))
+def test_sglang_pieces_that_begin_with_those_before_are_not_lost(
+    with_ids: bool, events: int
+) -> None:
+    pieces = PIECES[:events]
+    ids = [{"output_ids": [7]} if with_ids else {} for _ in pieces]
+    stream = [sglang(each, at, **ids[at - 1]) for at, each in enumerate(pieces, 1)]
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    if with_ids or events == 4:
+        assert call.response.text == "".join(pieces)
+    else:  # nothing tells it from a text that grows
+        assert call.response.text == pieces[-1]
+
+
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_sglang_equal_pieces(with_ids: bool) -> None:
+    stream = [
+        sglang("ha", at, STOP if at == 4 else None, **({"output_ids": [7]} if with_ids else {}))
+        for at in range(1, 5)
+    ]
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.text == "hahahaha"
+
+
+def test_sglang_text_that_grows_is_told_by_its_tokens() -> None:
+    # The end of a stop string is taken back: the text does not begin with the one before it.
+    texts = ["a", "ab S", "ab"]
+    stream = [
+        sglang(text, at, STOP if at == 3 else None, output_ids=[7] * at)
+        for at, text in enumerate(texts, 1)
+    ]
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.text == "ab"
+
+
 def test_sglang_batch_and_abort() -> None:
     body = {**SGLANG, "text": ["a", "b"]}
     answer = [sglang("x", 1, STOP), sglang("y", 2, {"type": "length", "length": 2})]
