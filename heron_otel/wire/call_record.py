@@ -173,7 +173,7 @@ def _response(api: WireApi, answer: Answer, *, is_failed: bool) -> LlmResponse:
     is_told = is_failed
     for choice in choices:
         reason = choice.stop_reason
-        is_told = is_told or bool(reason)
+        is_told = is_told or bool(reason or choice.finish_reason)
         reasons.append(reason)
         finish_reasons.append(
             choice.finish_reason

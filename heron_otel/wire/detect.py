@@ -117,7 +117,9 @@ def _confirm(
     operation = POSTED.get((known.api, known.operation))
     if members is not None and known.operation != "count_tokens":
         for api in CONFIRMED_APIS:
-            if path.endswith(api.path_suffixes) and api.matches(members):
+            taker = known.taker
+            is_path = api.name == taker if taker else path.endswith(api.path_suffixes)
+            if is_path and api.matches(members):
                 return Detection(Verdict.CALL, api.name, api.operation, api, members, path, host)
     if operation is not None and members is not None and operation.matches(members):
         return Detection(

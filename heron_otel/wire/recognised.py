@@ -18,6 +18,7 @@ class Recognised:
     api: str  # wire API that the path belongs to
     operation: str  # gen_ai.operation.name where the conventions have one, else the API's word
     suffix: str  # end of the path
+    taker: str = ""  # the only API that can take it; "": any whose suffix the path has
 
 
 # Longer suffixes stand before those that they end with.
@@ -69,6 +70,9 @@ _OBJECT_PATHS = re.compile(
     r"/messages/batches/|/v1/batches/|/responses/[^/]+/(?:cancel|input_items)$"
 )
 _OBJECT = Recognised("", "object", "")
+CONVERSATION_PATH = re.compile(r"/v1/conversations(?:/([^/]+))?(?:/restart)?$")
+"""Paths of Mistral's conversations, with the id of one; OpenAI's begin alike."""
+_CONVERSATION = Recognised("", "conversations", "", "mistral-conversations")
 
 # Words that also end paths of other services: they count only below a model or API path.
 _NEEDS_CONTEXT = {
@@ -100,4 +104,6 @@ def recognise(path: str) -> Recognised | None:
             context = _NEEDS_CONTEXT.get(item.suffix)
             if context is None or any(word in path for word in context.split("|")):
                 return item
+    if CONVERSATION_PATH.search(path):
+        return _CONVERSATION
     return _OBJECT if _OBJECT_PATHS.search(path) else None

@@ -12,6 +12,7 @@ from heron_otel.wire.completions import TextCompletions
 from heron_otel.wire.embeddings import Embeddings, GeminiEmbeddings
 from heron_otel.wire.gemini import Gemini
 from heron_otel.wire.gemini_live import GeminiLiveOverWebSocket
+from heron_otel.wire.mistral_conversations import MistralConversations
 from heron_otel.wire.native_generate import NATIVE
 from heron_otel.wire.ollama import OllamaChat, OllamaGenerate
 from heron_otel.wire.openai_chat import OpenAiChat
@@ -45,6 +46,7 @@ CONFIRMED_APIS: tuple[WireApi, ...] = (
     BedrockInvoke(),
     AnthropicOnVertex(),
     ChatOnVertex(),
+    MistralConversations(),
 )
 
 # APIs over WebSocket, told by the request of the handshake.

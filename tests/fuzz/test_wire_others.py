@@ -14,7 +14,7 @@ from tests.support.gemini_calls import chunk as gemini_chunk
 
 GEMINI_PATHS = ("/v1beta/models/g:generateContent", "/v1internal:streamGenerateContent")
 PROMPT_PATHS = ("/v1/completions", "/v1/embeddings", "/v1beta/models/g:batchEmbedContents")
-OTHER_PATHS = ("/v2/chat", "/v1/moderations", "/v1/audio/speech")
+OTHER_PATHS = ("/v2/chat", "/v1/moderations", "/v1/audio/speech", "/v1/conversations")
 PATHS = (*GEMINI_PATHS, *PROMPT_PATHS, *OTHER_PATHS, "/api/chat", "/api/generate", "/api/embed")
 
 GEMINI_FULL: dict[str, object] = {
