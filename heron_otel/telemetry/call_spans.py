@@ -54,6 +54,11 @@ _INTEGERS: Final = (
     ("input.count", semconv.HERON_INPUT_COUNT),
     ("input.bytes", semconv.HERON_INPUT_BYTES),
 )
+# What gateways say about the server behind them.
+_GATEWAY_WORDS: Final = (
+    ("native_finish_reason", semconv.HERON_NATIVE_STOP_REASON),
+    ("provider", semconv.HERON_UPSTREAM_PROVIDER),
+)
 _TEXTS: Final = (
     ("previous_response.id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),
     ("reasoning.level", semconv.REQUEST_REASONING_LEVEL),
@@ -263,6 +268,15 @@ class CallSpans:
                 semconv.HERON_OUTPUT_BYTES,
                 _integer(response.metadata.get("output_bytes")),
             )
+            _add(
+                attributes,
+                semconv.HERON_OUTPUT_SOURCES,
+                _integer(response.metadata.get("output_sources")),
+            )
+            for member, name in _GATEWAY_WORDS:
+                word = response.metadata.get(member)
+                if isinstance(word, str):
+                    attributes[name] = word
             seconds = response.metadata.get("input_seconds")
             if isinstance(seconds, float):
                 attributes[semconv.HERON_INPUT_DURATION] = seconds

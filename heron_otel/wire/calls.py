@@ -46,6 +46,7 @@ MAX_OPEN_CALLS = 4096
 """Default bound of announced calls whose parsed request is kept until their end."""
 
 _SSE_STARTS = (b"data:", b"event:")
+_NOT_READY = 202  # xAI: a deferred completion is still being written
 _UPGRADED = int(ExchangeEnd.UPGRADED)
 
 
@@ -214,7 +215,7 @@ class WireCalls:
             self._counters.other += 1
             return None
         status = 0 if exchange.response is None else exchange.response.status_code
-        if not self._reads.is_news(read, status, request.started_at_ns):
+        if status == _NOT_READY or not self._reads.is_news(read, status, request.started_at_ns):
             self._counters.polls += 1
             return None
         self._counters.calls += 1

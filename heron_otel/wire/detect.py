@@ -33,6 +33,8 @@ _NOT_NATIVE = tuple(
     for suffix in api.path_suffixes
     if suffix.endswith(_NATIVE_SUFFIXES) and suffix not in _NATIVE_SUFFIXES
 )
+_DEFERRED = "/v1/chat/deferred-completion/"  # xAI: the answer to an earlier request
+_CHAT = next(api for api in WIRE_APIS if api.name == "openai-chat")
 _ANTHROPIC = next(api for api in WIRE_APIS if api.name == "anthropic-messages")
 
 
@@ -140,6 +142,8 @@ def _detect_native(members: Members, path: str, host: str) -> Detection | None:
 
 def _detect_read(path: str, host: str, *, is_anthropic: bool) -> Detection:
     """Return what a GET request reads: models, files or batches; other services have such paths."""
+    if _DEFERRED in path:
+        return Detection(Verdict.READ, _CHAT.name, _CHAT.operation, _CHAT, {}, path, host, False)
     operation = read_operation(path, is_anthropic=is_anthropic)
     if operation is None:
         return _OTHER

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -20,7 +21,7 @@ from heron_otel.wire.openai_messages import (
 )
 from heron_otel.wire.reported_cost import note_costs
 from heron_otel.wire.server_facts import USAGE_TIMES
-from heron_otel.wire.usage import merge_last, openai_usage
+from heron_otel.wire.usage import count, merge_last, openai_usage
 
 MAX_CHOICES = 128
 """Choices kept of one reply; OpenAI takes ``n`` up to 128."""
@@ -30,9 +31,16 @@ MAX_TOOL_CALLS = 1024
 # vLLM makes ids of 32 hexadecimal digits, OpenAI of letters and digits.
 _VLLM_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
 _VLLM_ID_CHARS = len("chatcmpl-") + 32
-_ORDER = ("service_tier", "system_fingerprint", "provider", "timings", "time_info")
+_ORDER = (
+    *("service_tier", "system_fingerprint", "provider", "timings", "time_info", "perf_metrics"),
+    *("citations", "search_results"),
+)
+SOURCES = "output_sources"
+"""Metadata of an answer: how many sources it was written from, where the server searched."""
 _METADATA = frozenset(_ORDER)
-_RARE = frozenset({"error", "x_groq", "prompt_logprobs", "kv_transfer_params"})
+_RARE = frozenset(
+    {"error", "x_groq", "prompt_logprobs", "kv_transfer_params", "sglext", "request_id"}
+)
 _MEMBERS_BESIDE = frozenset(
     {
         "reasoning_content",
@@ -129,6 +137,13 @@ class ChatFold:
         answer = self._answer
         if "prompt_logprobs" in value or "kv_transfer_params" in value:
             answer.provider = answer.provider or "vllm"
+        if "sglext" in value:
+            answer.provider = answer.provider or "sglang"
+        deferred = value.get("request_id")
+        if isinstance(deferred, str) and "choices" not in value:
+            # xAI: the completion is fetched later, by this id.
+            answer.id = answer.id or deferred
+            answer.understood = True
         if value.get("error") is not None:
             self._fail(value)
         groq = value.get("x_groq")
@@ -168,7 +183,10 @@ class ChatFold:
         return isinstance(delta, dict) and _fold_delta(choice, delta, at_ns)
 
     def _see_server(self, value: dict[str, Json]) -> None:
-        """Note what only one server software puts into choices."""
+        """Note what only one server software or gateway puts into choices."""
+        native = value.get("native_finish_reason")
+        if isinstance(native, str) and native:
+            self._answer.metadata.setdefault("native_finish_reason", native)
         if "matched_stop" in value:
             self._answer.provider = self._answer.provider or "sglang"
         elif "stop_reason" in value:
@@ -192,6 +210,9 @@ class ChatFold:
                 name: value for name, value in self._usage.items() if name in USAGE_TIMES
             }
         note_costs(answer.metadata, self._usage)
+        sources = _sources(answer.metadata, self._usage)
+        if sources is not None:
+            answer.metadata[SOURCES] = sources
         if not answer.done and answer.choices:
             is_finished = all(choice.stop_reason is not None for choice in answer.choices)
             answer.done = is_finished and (answer.usage is not None or not self._expects_usage)
@@ -210,6 +231,18 @@ class ChatFold:
         ):
             answer.provider = "vllm"
         return answer
+
+
+def _sources(metadata: Mapping[str, Json], usage: Mapping[str, Json]) -> int | None:
+    """Return how many sources xAI or Perplexity say that they used."""
+    told = count(usage.get("num_sources_used"))
+    if told is not None:
+        return told
+    for name in ("search_results", "citations"):
+        found = metadata.get(name)
+        if isinstance(found, list):
+            return len(found)
+    return None
 
 
 def _fold_delta(choice: _ChatChoice, delta: dict[str, Json], at_ns: int) -> bool:

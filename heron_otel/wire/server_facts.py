@@ -8,7 +8,8 @@ Sources: OpenAI API reference, "Rate limits" and "Debugging requests"; Anthropic
 limits" and "Errors"; Groq, Azure OpenAI, OpenRouter, Cohere and Mistral documentation of their
 rate limit fields; draft-ietf-httpapi-ratelimit-headers-07; RFC 9110, section 10.2.3 (Retry-After);
 Envoy, "x-envoy-upstream-service-time"; Ollama API, "Response" of Generate; Groq API, ``usage``;
-Gemini API, "Priority inference" (tier field). Costs: ``reported_cost.py``.
+Gemini API, "Priority inference" (tier field); Fireworks, "Performance metrics".
+Costs: ``reported_cost.py``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from heron_otel.wire.reported_cost import COST_FIELD, cost_of_text, cost_of_usag
 MAX_ID_CHARACTERS = 256
 """Characters kept of a request id; real ones stay below 100."""
 
+_MAX_NUMBER_CHARACTERS = 40
 _MAX_SECONDS = 10.0 * 366 * 86_400  # larger times are moments in a unit nobody documents
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _RFC_3339 = re.compile(
@@ -174,6 +176,9 @@ _TIMES: Mapping[str, tuple[str, _Reader]] = {
     "x-compute-time": ("processing_s", _seconds),
     "x-envoy-upstream-service-time": ("upstream_s", _milliseconds),
     "x-queue-time": ("queue_s", _milliseconds),
+    "fireworks-server-processing-time": ("processing_s", _seconds),
+    "fireworks-prefill-queue-duration": ("queue_s", _seconds),
+    "fireworks-prefill-duration": ("prompt_s", _seconds),
 }
 _TIERS = frozenset({"x-service-tier", "anthropic-service-tier", "x-gemini-service-tier"})
 _KNOWN = frozenset((*_LIMITS, *_TIMES, *_ID_RANKS, *_TIERS, COST_FIELD))
@@ -196,9 +201,16 @@ _TIMING_MILLISECONDS: Mapping[str, str] = {
     "predicted_ms": "generation_s",
 }
 _META_SECONDS: Mapping[str, str] = {"queue_time": "queue_s", "e2e_latency": "processing_s"}
+# Of Fireworks, in the last event when asked for; numbers, or texts of numbers.
+_PERF_SECONDS: Mapping[str, str] = {
+    "prefill-queue-duration": "queue_s",
+    "prefill-duration": "prompt_s",
+    "server-processing-time": "processing_s",
+}
 _NESTED: tuple[tuple[str, float, Mapping[str, str]], ...] = (
     ("usage_times", 1.0, _USAGE_SECONDS),
     ("time_info", 1.0, _USAGE_SECONDS),  # Cerebras
+    ("perf_metrics", 1.0, _PERF_SECONDS),
     ("timings", 1e3, _TIMING_MILLISECONDS),
     ("meta_info", 1.0, _META_SECONDS),
 )
@@ -278,6 +290,8 @@ def _read_members(metadata: Mapping[str, Json], times: dict[str, float]) -> None
 
 
 def _put(times: dict[str, float], field: str, value: Json, divisor: float) -> None:
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER_CHARACTERS:
+        value = _number(value, 0)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     if 0 <= value < _MAX_SECONDS * divisor:  # false for NaN

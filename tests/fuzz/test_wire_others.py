@@ -178,6 +178,35 @@ COMPLETION_REPLY: dict[str, object] = {
     "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
     "error": {"type": "x"},
 }
+CONVERSATION: dict[str, object] = {
+    "model": "m",
+    "instructions": "x",
+    "completion_args": {"temperature": 1, "stop": ["a"]},
+    "inputs": [
+        {"role": "user", "content": [{"type": "text", "text": "x"}]},
+        {"type": "message.output", "content": "x"},
+        {"type": "function.call", "tool_call_id": "a", "name": "f", "arguments": {"a": 1}},
+        {"type": "function.result", "tool_call_id": "a", "result": "x"},
+    ],
+}
+CONVERSATION_REPLY: dict[str, object] = {
+    "conversation_id": "c",
+    "outputs": [
+        {"type": "tool.execution", "id": "t", "name": "n", "arguments": "{}"},
+        {"type": "function.call", "tool_call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "message.output", "content": [{"type": "text", "text": "x"}], "model": "m"},
+    ],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+}
+CONVERSATION_EVENTS: list[object] = [
+    {"type": "conversation.response.started", "conversation_id": "c"},
+    {"type": "tool.execution.started", "id": "t", "name": "n", "arguments": "{"},
+    {"type": "tool.execution.delta", "id": "t", "arguments": "}"},
+    {"type": "message.output.delta", "content": {"type": "text", "text": "x"}, "model": "m"},
+    {"type": "function.call.delta", "tool_call_id": "a", "output_index": 1, "arguments": "{}"},
+    {"type": "conversation.response.error", "code": 1, "message": "x"},
+    {"type": "conversation.response.done", "usage": {"prompt_tokens": 1}},
+]
 
 
 @FUZZ
@@ -186,6 +215,14 @@ def test_type_confused_gemini_bodies(request: object, reply: object, path: str) 
     check(make_exchange(text_of(request), text_of(reply), path=path))
     check(make_exchange(text_of({"request": request}), text_of([reply]), path=path, status=500))
     check(make_exchange(text_of(request), text_of(reply), path="/llm"))
+
+
+@FUZZ
+@given(mutated(CONVERSATION), mutated(CONVERSATION_REPLY), mutated(CONVERSATION_EVENTS))
+def test_type_confused_conversations(request: object, reply: object, events: object) -> None:
+    check(make_exchange(text_of(request), text_of(reply), path="/v1/conversations/c/restart"))
+    payloads = events if isinstance(events, list) else [events]
+    check(make_exchange(CONVERSATION, events=stream_of(payloads), path="/v1/conversations"))
 
 
 @FUZZ

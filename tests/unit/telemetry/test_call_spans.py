@@ -419,6 +419,20 @@ def test_what_the_server_says_about_its_work_is_on_the_span() -> None:
     assert attributes["heron.response.retry_after"] == 7.0
 
 
+def test_what_a_gateway_says_of_the_server_behind_it_is_on_the_span() -> None:
+    choice = {
+        "index": 0,
+        "message": {"content": "a"},
+        "finish_reason": "stop",
+        "native_finish_reason": "STOP",
+    }
+    answer = {"choices": [choice], "provider": "Google", "citations": ["https://x", "https://y"]}
+    attributes = span_of(place(call_of(make_exchange(CHAT_REQUEST, answer)))).attributes
+    assert attributes["heron.response.native_stop_reason"] == "STOP"
+    assert attributes["heron.response.upstream_provider"] == "Google"
+    assert attributes["heron.output.sources"] == 2
+
+
 def test_audio_that_is_charged_by_its_length_is_on_the_span() -> None:
     answer = {"text": "Hello.", "usage": {"type": "duration", "seconds": 2.5}}
     exchange = make_exchange(

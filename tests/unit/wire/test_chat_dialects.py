@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from heron_otel.records.wire import LlmCall
-from tests.support.calls import call_of
+from heron_otel.wire.calls import WireCalls
+from tests.support.calls import SOURCE, call_of
 from tests.support.exchanges import events_of, make_exchange
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -44,7 +45,7 @@ def test_openrouter_reasoning_details_repeat_the_text_and_add_what_is_encrypted(
     told = [{"type": "reasoning.text", "text": "Hm.", "index": 0}, ENCRYPTED]
     message = {"content": "yes", "reasoning": "Hm.", "reasoning_details": told}
     expected = [("reasoning", "Hm."), ("encrypted_reasoning", "gAAA"), ("text", "yes")]
-    call = chat(whole(message, native_finish_reason="STOP"), host=OPENROUTER)
+    call = chat(whole(message), host=OPENROUTER)
     assert call.provider == "openrouter"
     assert parts_of(call) == expected
     stream = [
@@ -55,6 +56,29 @@ def test_openrouter_reasoning_details_repeat_the_text_and_add_what_is_encrypted(
         delta("stop"),
     ]
     assert parts_of(chat(stream=stream, host=OPENROUTER)) == expected
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_openrouter_names_the_server_behind_it_and_its_word(streamed: bool) -> None:
+    usage = {
+        "prompt_tokens": 4,
+        "completion_tokens": 2,
+        "cost": 0.5,
+        "is_byok": True,
+        "cost_details": {"upstream_inference_cost": 1.5},
+    }
+    answer = whole({"content": "yes"}, provider="Google", usage=usage)
+    last = {**delta("stop"), "provider": "Google", "usage": usage}
+    for body in (answer, last):
+        body["choices"][0]["native_finish_reason"] = "MAX_TOKENS"
+    stream = [{**delta(content="yes"), "provider": "Google"}, last]
+    call = chat(None if streamed else answer, stream=stream if streamed else None, host=OPENROUTER)
+    assert call.response is not None
+    assert call.response.stop_reasons == ("stop",)
+    assert call.response.metadata["native_finish_reason"] == "MAX_TOKENS"
+    assert call.response.metadata["provider"] == "Google"
+    assert call.server is not None
+    assert call.server.cost_pusd == 2 * 10**12
 
 
 def test_openrouter_reasoning_summary_without_a_copy_is_kept() -> None:
@@ -120,6 +144,8 @@ def test_xai_counts_reasoning_beside_the_completion() -> None:
     assert call.response is not None
     assert call.response.usage is not None
     assert call.response.usage.output_tokens == 105
+    assert call.response.metadata["output_sources"] == 3
+    assert call.response.metadata["citations"] == ["https://x"]
 
 
 @pytest.mark.parametrize(("reason", "word"), [("model_length", "length"), ("error", "error")])
@@ -158,10 +184,73 @@ def test_cerebras_says_its_times() -> None:
     assert (call.server.generation_s, call.server.processing_s) == (0.3, 0.4)
 
 
-def test_perplexity_search_results_do_not_disturb() -> None:
-    more = {"citations": ["https://x"], "search_results": [{"title": "X", "url": "https://x"}]}
+FIREWORKS = "api.fireworks.ai"
+
+
+def test_fireworks_says_its_times_in_fields_or_in_the_last_event() -> None:
+    metrics = {"server-processing-time": "1.25", "prefill-queue-duration": 0.5, "x": "y"}
+    fields = {f"fireworks-{name}": f"{value}" for name, value in metrics.items()}
+    body = {"model": "m", "messages": MESSAGES}
+    answer = whole({"content": "a"})
+    by_fields = call_of(make_exchange(body, answer, host=FIREWORKS, response_fields=fields))
+    by_event = chat(
+        stream=[delta(content="a"), {**delta("stop"), "perf_metrics": metrics}], host=FIREWORKS
+    )
+    for call in (by_fields, by_event):
+        assert call.provider == "fireworks"
+        assert call.server is not None
+        assert (call.server.processing_s, call.server.queue_s) == (1.25, 0.5)
+
+
+def test_perplexity_tells_its_sources() -> None:
+    results = [{"title": "X", "url": "https://x"}, {"title": "Y", "url": "https://y"}]
+    more = {"citations": ["https://x"], "search_results": results}
     call = chat(whole({"content": "a"}, **more), host="api.perplexity.ai")
     assert (call.provider, parts_of(call)) == ("perplexity", [("text", "a")])
+    stream = [{**delta(content="a"), **more}, {**delta("stop"), **more}]
+    for found in (call, chat(stream=stream, host="api.perplexity.ai")):
+        assert found.response is not None
+        assert found.response.metadata["search_results"] == results
+        assert found.response.metadata["citations"] == ["https://x"]
+        assert found.response.metadata["output_sources"] == 2
+
+
+def test_sglang_extension_names_the_server() -> None:
+    call = chat(whole({"content": "a"}, sglext={"cached_tokens_details": {"device": 3}}))
+    assert call.provider == "sglang"
+
+
+DEFERRED = "/v1/chat/deferred-completion/f15c114e"
+
+
+def test_xai_deferred_request_has_the_id_of_its_answer() -> None:
+    call = chat({"request_id": "f15c114e"}, host="api.x.ai", deferred=True)
+    assert call.response is not None
+    assert (call.response.id, call.error, call.complete) == ("f15c114e", None, True)
+
+
+def test_xai_deferred_answer_is_a_call_once_it_is_there() -> None:
+    wire = WireCalls(SOURCE)
+
+    def fetch(status: int, answer: Any, host: str = "api.x.ai") -> list[Any]:
+        exchange = make_exchange(
+            None, answer, method="GET", path=DEFERRED, host=host, status=status, content_type=None
+        )
+        return [*wire.feed(exchange)]
+
+    assert fetch(202, None) == []
+    assert wire.counters.polls == 1
+    (call,) = fetch(
+        200, whole({"content": "a"}, usage={"prompt_tokens": 3, "completion_tokens": 1})
+    )
+    assert (call.wire_api, call.provider, parts_of(call)) == (
+        "openai-chat",
+        "x_ai",
+        [("text", "a")],
+    )
+    assert call.response.usage.input_tokens == 3
+    assert fetch(200, {"other": 1}, host="x") == []
+    assert wire.counters.other == 1
 
 
 def test_azure_filter_results_before_and_after_the_answer() -> None:
