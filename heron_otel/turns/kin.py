@@ -53,7 +53,7 @@ class Kin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class KinTable:
-    """The kin of conversations by their session ids, as ``agents/`` read them.
+    """The kin of conversations by their session ids, as ``agents/`` read them, or by other ids.
 
     At ``TurnLimits.max_kin`` the least recently seen is forgotten and counted as ``kin_limit``.
     """
@@ -75,9 +75,15 @@ class KinTable:
 
     def of(self, source: str, facts: AgentFacts) -> Kin | None:
         """Return where a call belongs; None: to the session that it names itself, if any."""
-        if not self._table or facts.session_id is None:
+        if facts.session_id is None:
             return None
-        key = (source, facts.agent_name or "", facts.session_id)
+        return self.named(source, facts.agent_name or "", facts.session_id)
+
+    def named(self, source: str, agent_name: str, id: str) -> Kin | None:
+        """Return what was remembered under ``id``."""
+        if not self._table:
+            return None
+        key = (source, agent_name, id)
         kin = self._table.pop(key, None)
         if kin is not None:
             self._table[key] = kin

@@ -53,7 +53,8 @@ class TurnLimits:
     max_tasks: int = 2048
     """Tasks given to sub-agents that no call took yet; the oldest one is forgotten."""
     max_kin: int = 8192
-    """Conversations known to belong to another session; the least recently seen is forgotten."""
+    """Conversations known to belong to another session, and as many responses that a later request
+    may name; the least recently seen is forgotten."""
     max_prompt_cache_bytes: int = 16_777_216
     """Digests of the last prompts of threads; the least recently used thread is forgotten."""
     max_conversations: int = 2048

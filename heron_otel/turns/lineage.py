@@ -3,7 +3,7 @@
 
 A sub-agent often talks in a conversation of its own, a summary begins a new one, and the call
 that asked for the summary may be one too. What ties them to their session is a header that names
-the session above, a task, a summary, or the last words of the session.
+the session above, a task, a summary, the last words of the session, or the id of its last response.
 """
 
 from __future__ import annotations
@@ -14,22 +14,25 @@ from collections.abc import Mapping
 import msgspec
 
 from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentFacts, CallRole
+from heron_otel.records.wire import LlmCall, LlmCallStarted
 from heron_otel.turns.compaction import Compactions
 from heron_otel.turns.kin import Client, Kin, KinTable
 from heron_otel.turns.ledger import CallKey
 from heron_otel.turns.limits import TurnLimits
 from heron_otel.turns.tasks import Tasks
 
+_WITH_RESPONSE_IDS = "openai-responses"  # the wire API whose requests name a response
 COMPACTION = "compaction"  # AgentFacts.auxiliary_kind
 
 
 class Lineage:
     """Gives calls the session they belong to, by what was seen before them in event time."""
 
-    __slots__ = ("_compactions", "_kin", "_tasks")
+    __slots__ = ("_compactions", "_kin", "_responses", "_tasks")
 
     def __init__(self, limits: TurnLimits, counters: Counter[str]) -> None:
         self._kin = KinTable(limits, counters)
+        self._responses = KinTable(limits, counters)
         self._tasks = Tasks(limits, counters)
         self._compactions = Compactions(limits, counters)
 
@@ -38,7 +41,7 @@ class Lineage:
         """Return how full the tables are."""
         return {
             "tasks": len(self._tasks),
-            "kin": len(self._kin),
+            "kin": len(self._kin) + len(self._responses),
             "conversations": len(self._compactions),
         }
 
@@ -48,7 +51,7 @@ class Lineage:
         if facts.agent_name is None:
             return record
         client = (started.source, started.client_address)
-        kin = self._kin.of(started.source, facts)
+        kin = self._before(started, facts) or self._kin.of(started.source, facts)
         if kin is None:
             kin = self._tasks.claim(client, record) or self._continued(client, facts)
         if kin is None:
@@ -61,11 +64,17 @@ class Lineage:
         if own.agent_name is None:
             return record
         client = (call.source, call.exchange.client_address)
+        before = self._before(call, own)
+        if before is not None:  # the beginning of the conversation is not in this call
+            own = msgspec.structs.replace(before.take(own), opening=(), side_kind=None)
+            record = AgentCall(call=call, facts=own)
         facts = self._facts(client, record)
         if facts is not own:
             record = AgentCall(call=call, facts=facts)
         if facts.session_id is None:
             return record
+        if call.wire_api == _WITH_RESPONSE_IDS and facts.conversation_id is None:
+            self._note_response(call, facts)
         if own.role is CallRole.SUBAGENT:
             self._note_subagent(call.source, facts)
         if own.opening:
@@ -77,12 +86,25 @@ class Lineage:
     def clear(self) -> None:
         """Forget everything: the input is over."""
         self._kin.clear()
+        self._responses.clear()
         self._tasks.clear()
         self._compactions.clear()
 
     def withdrawn(self, call_key: CallKey) -> None:
         """Forget an announced call."""
         self._tasks.withdrawn(call_key)
+
+    def _before(self, call: LlmCall | LlmCallStarted, facts: AgentFacts) -> Kin | None:
+        """Return where the response belongs that a call without an id of a session goes on with."""
+        previous = call.request.parameters.get("previous_response.id")
+        if facts.conversation_id is not None or not isinstance(previous, str):
+            return None
+        return self._responses.named(call.source, "", previous)
+
+    def _note_response(self, call: LlmCall, facts: AgentFacts) -> None:
+        response = call.response
+        if response is not None and response.id is not None:
+            self._responses.add(call.source, "", response.id, Kin.of(facts))
 
     def _note_subagent(self, source: str, facts: AgentFacts) -> None:
         """Remember the session above a sub-agent, whose own sub-agents may name only it."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from heron_otel.records.agents import AgentCall, CallRole
 from heron_otel.records.turns import PlacedCall, TurnKey, TurnRecord
 from heron_otel.turns.closed import ClosedTurn, ClosedTurns
@@ -279,14 +281,16 @@ class Session:
         if facts.task_texts and (spawn := agents.match(record)) is not None:
             run = agents.open(record, spawn)
             if run is not None:
-                return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
+                placed = turn.add_subagent(_of_subagent(record), run)
+                return [*placed, *self._cut_at_limit(turn)]
         if agents.runs and not turn.main.tools.has(facts.tool_results):
             for run in agents.runs:
                 if run.id is None and (
                     run.thread.tools.has(facts.tool_results)
                     or run.thread.attempt_before(facts) is not None
                 ):
-                    return [*turn.add_subagent(record, run), *self._cut_at_limit(turn)]
+                    placed = turn.add_subagent(_of_subagent(record), run)
+                    return [*placed, *self._cut_at_limit(turn)]
         return None
 
     def _place_subagent(self, record: AgentCall) -> list[TurnRecord]:
@@ -426,3 +430,8 @@ def _has_placed(records: list[TurnRecord], key: TurnKey) -> bool:
         if isinstance(record, PlacedCall) and record.turn is key and not record.late:
             return True
     return False
+
+
+def _of_subagent(record: AgentCall) -> AgentCall:
+    facts = msgspec.structs.replace(record.facts, role=CallRole.SUBAGENT)
+    return AgentCall(call=record.call, facts=facts)

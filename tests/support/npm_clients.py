@@ -53,10 +53,12 @@ def observe(
     environment: Mapping[str, str],
     files: Mapping[str, str],
     beside: AbstractContextManager[None] | None = None,
+    websockets: bool = False,
 ) -> tuple[list[dict[str, Any]], list[Span]]:
     """Run ``commands`` against ``script`` at ``PORT``; return the server's log and the spans.
 
     ``files`` are written below the home folder first; ``beside`` runs on the same network.
+    ``websockets``: the server takes WebSockets, too.
     """
     home, work = folder / "home", folder / "work"
     work.mkdir(parents=True)
@@ -66,7 +68,7 @@ def observe(
         path.write_text(text, encoding="utf-8")
     pcap = folder / "input.pcap"
     with private_network(None):
-        server = LlmServer(script, name=folder.name, port=PORT)
+        server = LlmServer(script, name=folder.name, port=PORT, websockets=websockets)
         with capture(pcap), server, beside or nullcontext():
             for command in commands:
                 subprocess.run(

@@ -120,6 +120,8 @@ def test_sub_agent_without_a_header_is_known_by_its_task(name: str) -> None:
     (agent,) = out.subagents
     assert (agent.id, agent.calls) == (None, 2)
     assert [out.place_of(each).subagent for each in calls] == [None, agent.key, agent.key, None]
+    roles = [out.place_of(each).agent_call.facts.role for each in calls]
+    assert roles == ["main", "subagent", "subagent", "main"]
 
 
 @pytest.mark.case(94)
