@@ -18,7 +18,7 @@ _MOMENT = "DateTime64(9)"
 _COUNT = "Nullable(UInt64)"
 _SECONDS = "Nullable(Float64)"
 _DOLLARS = "Nullable(Decimal(18, 12))"  # to a pico-dollar, up to a million dollars
-_DIGESTS = "Array(FixedString(32))"  # BLAKE2b-128 in hex
+_DIGESTS = "Array(FixedString(32))"  # SHA-256, its first 128 bits, in hex
 
 
 @dataclass(frozen=True, slots=True)

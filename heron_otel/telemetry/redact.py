@@ -10,12 +10,11 @@ once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 from typing import Generic, TypeVar
 
 import msgspec
 
-from heron_otel.records.wire import Json, Message
+from heron_otel.records.wire import Json, Message, content_digest
 from heron_otel.telemetry.redact_rules import is_card_number, redact_text
 
 DROPPED_TEXT = "[content dropped: redaction failed]"
@@ -195,7 +194,7 @@ class Redactor:
 
     def _mask_blocks(self, blocks: Blocks, content: bytes) -> bytes:
         """Return ``content``, the JSON of ``blocks``, masked; equal content is masked once."""
-        digest = blake2b(content, digest_size=16).hexdigest()
+        digest = content_digest(content)
         if self._clean.find(digest):
             return content
         known = self._masked_blocks.find(digest)
@@ -257,7 +256,7 @@ def make_message(role: str, parts: Blocks, name: str | None = None) -> Message:
     """Return a message with its JSON and digest, as ``wire/`` writes them."""
     head = {"role": role} if name is None else {"role": role, "name": name}
     content = msgspec.json.encode({**head, "parts": parts})
-    digest = blake2b(content, digest_size=16).hexdigest()
+    digest = content_digest(content)
     return Message(role=role, name=name, parts=parts, json=content, digest=digest)
 
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import blake2b
 from itertools import islice
 
 import msgspec
 
 from heron_otel.records.prompt_cache import CacheFacts, CacheMiss
-from heron_otel.records.wire import Json, LlmCall, Usage
+from heron_otel.records.wire import Json, LlmCall, Usage, content_digest
 
 MAX_PARTS = 2048
 """Tools, system parts or messages of a call that are compared; later ones are not looked at."""
@@ -128,7 +127,7 @@ class PromptCaches:
         known = self._blocks.pop(id(blocks), None)
         if known is None:
             texts = [_text(block) for block in blocks[:MAX_PARTS]]
-            digests = tuple(blake2b(text, digest_size=16).hexdigest() for text in texts)
+            digests = tuple(content_digest(text) for text in texts)
             if sum(map(len, texts)) > _MAX_BLOCK_LIST_BYTES:
                 return digests
             if len(self._blocks) >= _MAX_BLOCK_LISTS:

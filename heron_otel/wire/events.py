@@ -72,7 +72,10 @@ def _fold_merged(
     if merged is None:
         return False
     try:
-        value = _decode(merged, rules)
+        if rules.decoder is None:
+            value = decode_strict(merged, b"".join(run.parts))
+        else:
+            value = decode_members_of(merged, rules.decoder)
     except JsonError:
         return False
     if not isinstance(value, dict):

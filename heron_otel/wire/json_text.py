@@ -58,9 +58,15 @@ def is_too_deep(data: bytes) -> bool:
     return bool(rest)
 
 
-def decode_strict(data: bytes) -> Json:
-    """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON."""
-    if len(data) >= _DEPTH_FREE_BYTES and is_too_deep(data):
+def decode_strict(data: bytes, structure: bytes | None = None) -> Json:
+    """Return the value of ``data``; raise ``JsonError`` when it is not strict JSON.
+
+    ``structure`` is ``data`` with shorter strings, for a caller that knows it: there the depth
+    is looked for.
+    """
+    if structure is None:
+        structure = data
+    if len(structure) >= _DEPTH_FREE_BYTES and is_too_deep(structure):
         raise JsonError("nested too deep")
     try:
         return _STRICT.decode(data)

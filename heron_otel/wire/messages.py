@@ -7,14 +7,13 @@ An agent sends its whole history with every call. A wire item that came before g
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, cast
 
 import msgspec
 
-from heron_otel.records.wire import Json, Message
+from heron_otel.records.wire import Json, Message, content_digest
 from heron_otel.wire.json_text import (
     VALUES_FREE_BYTES,
     bounded,
@@ -51,7 +50,7 @@ def make_message(role: str, parts: list[Part], name: str | None = None) -> Messa
         name=name,
         parts=tuple(parts),
         json=text,
-        digest=hashlib.blake2b(text, digest_size=16).hexdigest(),
+        digest=content_digest(text),
     )
 
 

@@ -20,6 +20,7 @@ from heron_otel.records.wire import (
     Message,
     ToolCall,
     Usage,
+    content_digest,
 )
 
 SECOND = 1_000_000_000
@@ -35,7 +36,7 @@ def message(role: str, *parts: str | Part) -> Message:
         {"type": "text", "content": part} if isinstance(part, str) else part for part in parts
     ]
     text = msgspec.json.encode({"role": role, "parts": made})
-    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
+    digest = content_digest(text)
     return Message(role=role, parts=tuple(made), json=text, digest=digest)
 
 

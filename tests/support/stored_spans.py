@@ -17,7 +17,13 @@ from heron_otel.records.telemetry import (
     StatusCode,
     TelemetryBatch,
 )
-from heron_otel.records.wire import Json, Message, UnrecognisedCalls, UnrecognisedSample
+from heron_otel.records.wire import (
+    Json,
+    Message,
+    UnrecognisedCalls,
+    UnrecognisedSample,
+    content_digest,
+)
 from heron_otel.telemetry import semconv
 
 START_NS = 1_790_000_000_000_000_000
@@ -34,9 +40,7 @@ def message(role: str, text: str) -> Message:
     """Return a message with one text part."""
     parts: tuple[dict[str, Json], ...] = ({"type": "text", "content": text},)
     body = msgspec.json.encode({"role": role, "parts": parts})
-    return Message(
-        role=role, parts=parts, json=body, digest=blake2b(body, digest_size=16).hexdigest()
-    )
+    return Message(role=role, parts=parts, json=body, digest=content_digest(body))
 
 
 def call_span(

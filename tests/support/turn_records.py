@@ -29,6 +29,7 @@ from heron_otel.records.wire import (
     Message,
     ToolCall,
     Usage,
+    content_digest,
 )
 from heron_otel.telemetry.settings import SpansConfig
 from heron_otel.telemetry.spans import Spans
@@ -70,7 +71,7 @@ def message(role: str, *parts: dict[str, Json]) -> Message:
     """Return a message with its JSON and digest."""
     value = {"role": role, "parts": list(parts)}
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
+    digest = content_digest(text)
     return Message(role=role, parts=parts, json=text, digest=digest)
 
 
