@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from heron_otel.agents.prompts import text_of, visible_text
+from heron_otel.agents.prompts import COMMON_TAGS, ClientTags, text_of, visible_text
 from heron_otel.agents.view import CallView
 from heron_otel.records.agents import TOOL_ID_PREFIXES, canonical_tool_id
 from heron_otel.records.wire import Json, Message, ToolCall
@@ -25,7 +25,7 @@ _TEXT_CHARS = 1024  # of each text; enough to tell conversations apart, cheap to
 _Call = tuple[str | None, str, Json]  # id, name, arguments
 
 
-def anchor_session(view: CallView) -> str | None:
+def anchor_session(view: CallView, tags: ClientTags = COMMON_TAGS) -> str | None:
     """Return the session id computed from the first exchange, or None without an answer.
 
     A tool id with a long random part is the session id itself. Counted ids (``call_0``),
@@ -64,7 +64,7 @@ def anchor_session(view: CallView) -> str | None:
         signature = text.strip()[:_TEXT_CHARS]
     if not signature:
         return None
-    words = "\n".join((view.client_address, _first_text(user), signature))
+    words = "\n".join((view.client_address, _first_text(user, tags), signature))
     digest = hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=12)
     return f"gen-{digest.hexdigest()}"
 
@@ -73,11 +73,11 @@ def _arguments_text(arguments: Json) -> str:
     return msgspec.json.encode(arguments, order="deterministic").decode()[:_TEXT_CHARS]
 
 
-def _first_text(user: Message) -> str:
+def _first_text(user: Message, tags: ClientTags) -> str:
     texts = []
     for part in user.parts:
         text = text_of(part)
-        if text is not None and (text := visible_text(text)):
+        if text is not None and (text := visible_text(text, tags)):
             texts.append(text)
     return "\n".join(texts)[:_TEXT_CHARS]
 

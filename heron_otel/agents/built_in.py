@@ -9,6 +9,7 @@ docs/agents-and-turns.md.
 
 from __future__ import annotations
 
+from heron_otel.agents.aider import AIDER
 from heron_otel.agents.settings import AuxiliaryRule, ProfileConfig
 
 _OPENCODE_SIDE = (
@@ -23,8 +24,6 @@ _HERMES_TITLES = (
 )
 _COPILOT_SUMMARISER = "Please create a detailed summary of the conversation so far.*"
 _QWEN_SUMMARISER = "*You are the component that summarizes a conversation*"
-_AIDER_COMMIT = "You are an expert software engineer that generates concise*"
-_AIDER_SUMMARY = "[*]Briefly[*] summarize this partial conversation about programming*"
 _GOOSE_TITLES = (
     "Reply with only a description in four words or less*",
     "Generate a short title (four words or less) for this conversation.*",
@@ -177,26 +176,16 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             ),
         ),
     ),
-    ProfileConfig(
-        name="aider",
-        systems=(
-            # Other programs begin with the same sentence and go on in the same line.
-            "Act as an expert software developer.\n*",
-            "Act as an expert code analyst.\n*",
-            "Act as an expert architect engineer*",
-            _AIDER_COMMIT,
-            _AIDER_SUMMARY,
-        ),
-        auxiliary=(
-            AuxiliaryRule(kind="commit_message", tools=False, system=_AIDER_COMMIT),
-            AuxiliaryRule(kind="compaction", tools=False, system=_AIDER_SUMMARY),
-        ),
-    ),
+    AIDER,
     ProfileConfig(
         name="openai-agents",
         user_agents=("Agents/Python*", "Agents/JavaScript*"),
         task_arguments=("input",),  # Agent.as_tool; a hand-off goes on with the conversation
         tool_is_kind=True,
+        # A hash of the session that the program or the server keeps, or of the group of a trace;
+        # that of a single run is the same for one prompt only.
+        session=("body:conversation", "body:prompt_cache_key=agents-sdk:[cgs]*"),
     ),
-    ProfileConfig(name="litellm", user_agents=("litellm/*",)),
+    ProfileConfig(name="langchain", user_agents=("langchain-*",), library=True),
+    ProfileConfig(name="litellm", user_agents=("litellm/*",), library=True),
 )

@@ -189,7 +189,9 @@ def _spawns(calls: tuple[ToolCall, ...]) -> tuple[SubagentSpawn, ...]:
     if not any(call.name == _SPAWN_TOOL for call in calls):
         return ()
     found = spawns(calls, _PROMPT_NAMES, _KIND_NAMES)
-    return tuple(spawn for spawn in found if calls[spawn.index].name == _SPAWN_TOOL)
+    return tuple(
+        each for each in found if each.index is not None and calls[each.index].name == _SPAWN_TOOL
+    )
 
 
 def _notifications(

@@ -14,7 +14,7 @@ from heron_otel.agents.profile import is_program_call, spawns
 from heron_otel.agents.prompts import ClientTags
 from heron_otel.agents.settings import AuxiliaryRule, ProfileConfig
 from heron_otel.agents.view import CallView
-from heron_otel.records.agents import AgentFacts, CallRole
+from heron_otel.records.agents import AgentFacts, CallRole, SubagentSpawn
 from heron_otel.records.wire import Json
 
 _MAX_ID_CHARS = 256
@@ -87,13 +87,19 @@ class _Profile:
         self._min_tools = config.min_tools
         self._systems = _any_of(config.systems)
         self._prompts = _any_of(config.prompts)
-        self._session = _sources(config.session)
-        self._parent = _sources(config.parent_session)
+        self._session = tuple(map(_Source, config.session))
+        self._parent = tuple(map(_Source, config.parent_session))
         self._rules = tuple(_Rule(rule) for rule in config.auxiliary)
         self._task_arguments = config.task_arguments
         self._kind_arguments = config.kind_arguments
         self._tool_is_kind = config.tool_is_kind
-        self._generic = Generic(ClientTags(config.client_tags, config.client_text))
+        self._is_preamble = _any_of(config.preambles)
+        self._is_report = _any_of(config.reports)
+        self._answer_tasks = [
+            (_any_of((system,)), kind) for system, kind in config.answer_tasks.items()
+        ]
+        self._library = config.library
+        self._generic = Generic(ClientTags(config.client_tags, config.client_text, config.trailers))
 
     def knows(self, view: CallView) -> bool:
         """Return whether the call carries a mark of this agent."""
@@ -114,6 +120,8 @@ class _Profile:
 
     def facts(self, view: CallView) -> AgentFacts:
         """Return what the call says, read as that of any agent where the profile is silent."""
+        if self._is_preamble is not None:
+            view.leave_out(self._is_preamble)
         found = self._generic.facts(view) or AgentFacts(agent_name=self._name)
         kind = next((rule.kind for rule in self._rules if rule.agrees(view, found)), None)
         if kind is None and is_program_call(view):
@@ -126,7 +134,7 @@ class _Profile:
         return msgspec.structs.replace(
             found,
             agent_name=self._name,
-            marked=True,
+            marked=not self._library,
             agent_version=self._version(view),
             session_id=named or found.session_id,
             conversation_id=named or found.conversation_id,
@@ -136,15 +144,25 @@ class _Profile:
             role=role if kind is None else CallRole.AUXILIARY,
             auxiliary_kind=kind,
             subagent_id=session if is_subagent else None,
-            spawns=spawns(
+            spawns=self._spawns(view, found),
+            report=bool(found.user_text and self._is_report and self._is_report(found.user_text)),
+            awaits_report=self._is_report is not None and found.terminal,
+        )
+
+    def _spawns(self, view: CallView, found: AgentFacts) -> tuple[SubagentSpawn, ...]:
+        """Return the tasks that the answer hands over, in tool calls or as a whole."""
+        if found.tool_calls:
+            return spawns(
                 found.tool_calls,
                 self._task_arguments,
                 self._kind_arguments,
                 tool_is_kind=self._tool_is_kind,
             )
-            if found.tool_calls
-            else (),
-        )
+        text = view.response.text.strip() if view.response is not None else ""
+        for match, kind in self._answer_tasks:
+            if text and found.terminal and match is not None and match(view.lead_text):
+                return (SubagentSpawn(index=None, prompt=text, name=kind, waits=True),)
+        return ()
 
     def _version(self, view: CallView) -> str | None:
         """Return the first number in the user agent, unless that names another program."""
@@ -206,25 +224,25 @@ def _any_of(patterns: Sequence[str]) -> Match | None:
     return lambda text: any(match(text) for match in matches)
 
 
-def _sources(sources: Sequence[str]) -> tuple[tuple[bool, tuple[str, ...]], ...]:
-    """Return for each source whether it is a field, and its name or path."""
-    found = []
-    for source in sources:
-        kind, _, name = source.partition(":")
-        found.append((kind == "header", (name,) if kind == "header" else tuple(name.split("."))))
-    return tuple(found)
+class _Source:
+    """Where a call may have an id."""
+
+    def __init__(self, text: str) -> None:
+        where, _, pattern = text.partition("=")
+        kind, _, name = where.partition(":")
+        self._is_field = kind == "header"
+        self._path = (name,) if self._is_field else tuple(name.split("."))
+        self._match = _any_of((pattern,)) if pattern else None
+
+    def value(self, view: CallView) -> str | None:
+        """Return the id that a call has here, or None."""
+        value: Json | Mapping[str, Json] = view.headers if self._is_field else view.request.metadata
+        for name in self._path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if not isinstance(value, str) or not 0 < len(value) <= _MAX_ID_CHARS:
+            return None
+        return value if self._match is None or self._match(value) else None
 
 
-def _first(view: CallView, sources: tuple[tuple[bool, tuple[str, ...]], ...]) -> str | None:
-    for is_field, path in sources:
-        value: Json = None
-        if is_field:
-            value = view.headers.get(path[0])
-        else:
-            members: Json | Mapping[str, Json] = view.request.metadata
-            for name in path:
-                members = members.get(name) if isinstance(members, Mapping) else None
-            value = members if isinstance(members, str) else None
-        if isinstance(value, str) and value and len(value) <= _MAX_ID_CHARS:
-            return value
-    return None
+def _first(view: CallView, sources: Sequence[_Source]) -> str | None:
+    return next(filter(None, (source.value(view) for source in sources)), None)

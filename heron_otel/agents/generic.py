@@ -67,12 +67,12 @@ class Generic:
         tail = view.tail()
         # The server keeps the history of a call that names the response before it.
         has_history = view.has_assistant() or "previous_response.id" in view.request.parameters
-        results = view.tool_results() if has_history else ()
+        results = view.tool_results() if has_history or _is_kept(view) else ()
         user_start, user_text, user_digest = _prompt(view, tail, self._tags)
         return AgentFacts(
             agent_name=self.name,
             marked=False,
-            session_id=conversation_id or anchor_session(view),
+            session_id=conversation_id or anchor_session(view, self._tags),
             conversation_id=conversation_id,
             user_start=user_start,
             user_text=user_text,
@@ -108,6 +108,11 @@ def _wire_session(view: CallView) -> str | None:
         if isinstance(id_like, str) and len(id_like) <= _MAX_ID_CHARS and _ID.search(id_like):
             return id_like
     return None
+
+
+def _is_kept(view: CallView) -> bool:
+    """Return whether the server keeps the history in a conversation that the call names."""
+    return isinstance(view.request.metadata.get("conversation"), str)
 
 
 def _prompt(

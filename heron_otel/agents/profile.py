@@ -18,7 +18,11 @@ _OPEN_STOPS = frozenset(("tool_use", "pause_turn", "tool_calls", "function_call"
 _DESCRIPTIONS = ("description",)  # the task, where a kind stands beside it (deepagents)
 _MAX_TASKS = 16  # of one tool call
 _ASKED_CHARS = 400  # at either end of a prompt: where a program says what it wants
-_SIDE_WORDS = re.compile(r"\b(?:(titles?)|summar(?:y|i[sz])\w*|compact\w*|condens\w*)\b", re.I)
+_SIDE_WORDS = re.compile(
+    r"\b(?:(titles?)|summar(?:y|i[sz])\w*|compact\w*|condens\w*"
+    r"|extract (?:[^\s.]+ ){1,6}context from)\b",  # LangChain
+    re.I,
+)
 
 _WORD_TOKENS = 16  # room for a label, not for an answer to a person
 

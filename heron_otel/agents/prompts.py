@@ -25,16 +25,21 @@ _MAX_NOTIFICATIONS = 64  # of one request; more background tasks at once were ne
 
 
 class ClientTags:
-    """The tags of one client, those of ``CLIENT_TAGS`` among them.
+    """The tags of one client, those of ``CLIENT_TAGS`` among them, and its trailers.
 
-    ``others`` are further beginnings of text of the client, each with ``<`` first, and their ends.
+    ``others`` are further beginnings of text of the client, each with ``<`` first, and their
+    ends. A trailer is what the client's text behind a prompt begins with.
     """
 
-    __slots__ = ("openings",)
+    __slots__ = ("openings", "trailers")
 
     def __init__(
-        self, names: Iterable[str] = (), others: Mapping[str, str] = MappingProxyType({})
+        self,
+        names: Iterable[str] = (),
+        others: Mapping[str, str] = MappingProxyType({}),
+        trailers: Iterable[str] = (),
     ) -> None:
+        self.trailers = tuple(trailers)
         tags = dict.fromkeys((*CLIENT_TAGS, *names))
         self.openings = (*((f"<{tag}>", f"</{tag}>") for tag in tags), *others.items())
 
@@ -43,10 +48,12 @@ COMMON_TAGS = ClientTags()
 
 
 def visible_text(text: str, tags: ClientTags = COMMON_TAGS) -> str:
-    """Return ``text`` without the spans of ``tags``, stripped.
+    """Return ``text`` without the spans and trailers of ``tags``, stripped.
 
     A span without its end tag drops the rest.
     """
+    for trailer in tags.trailers:
+        text = text.partition(trailer)[0]
     if "<" not in text:
         return text.strip()
     for opening, closing in tags.openings:

@@ -71,13 +71,27 @@ class ProfileConfig:
     prompts: tuple[str, ...] = ()
     """Patterns of the first user text of calls without tools: marks of side calls."""
     session: tuple[str, ...] = ()
-    """Where the session id is: ``header:NAME`` or ``body:MEMBER[.MEMBER]``; the first counts."""
+    """Where the session id is: ``header:NAME`` or ``body:MEMBER[.MEMBER]``; the first counts.
+    With ``=PATTERN`` behind it, only what matches is an id."""
     parent_session: tuple[str, ...] = ()
     """The same for the id of the session that spawned this one: marks calls of sub-agents."""
     client_tags: tuple[str, ...] = ()
     """Tags around text that the client puts into prompts of the user."""
     client_text: Mapping[str, str] = field(default_factory=dict)
     """What else such text begins with, ``<`` first, and what it ends with."""
+    trailers: tuple[str, ...] = ()
+    """What text that the client puts behind prompts of the user begins with."""
+    preambles: tuple[str, ...] = ()
+    """Patterns of user items that the client puts before a conversation, each with an answer that
+    it made up: files, examples. The conversation begins behind them."""
+    reports: tuple[str, ...] = ()
+    """Patterns of prompts that are the client's own: an edit that did not apply, the result of a
+    tool that was asked for in text. They go on with the turn."""
+    answer_tasks: Mapping[str, str] = field(default_factory=dict)
+    """Patterns of the start of system texts, with the kind of the sub-agent that gets the answer
+    of such a call as its task."""
+    library: bool = False
+    """Whether the marks are those of a library, so that its calls may belong to any agent."""
     task_arguments: tuple[str, ...] = ("prompt", "task", "message")
     """Arguments of a tool call that hold the task of a sub-agent: texts, or numbered texts
     (``prompt_1``, ``prompt_2``), or the same inside an object or a list of objects."""
@@ -105,7 +119,15 @@ class ProfileConfig:
         for name in self.headers:
             if not _FIELD.fullmatch(name):
                 yield Problem(f"headers.{name}", "must be a field name in lower case")
-        for marks in ("user_agents", "tools", "systems", "prompts"):
+        for marks in (
+            "user_agents",
+            "tools",
+            "systems",
+            "prompts",
+            "preambles",
+            "reports",
+            "trailers",
+        ):
             values: tuple[str, ...] = getattr(self, marks)
             if "" in values:
                 yield Problem(marks, "must not be empty")
@@ -115,7 +137,7 @@ class ProfileConfig:
             yield Problem("min_tools", f"must be from 1 to {len(self.tools)}, got {self.min_tools}")
         for sources in ("session", "parent_session"):
             for source in getattr(self, sources):
-                kind, _, name = source.partition(":")
+                kind, _, name = source.partition("=")[0].partition(":")
                 if kind not in SESSION_SOURCES or not name:
                     yield Problem(sources, f"must be header:NAME or body:MEMBER, got {source!r}")
                 elif kind == "header" and not _FIELD.fullmatch(name):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -42,6 +42,7 @@ class CallView:
         "_has_assistant",
         "_header_values",
         "_is_started",
+        "_lead",
         "_opening",
         "_system_text",
         "_tail",
@@ -79,6 +80,7 @@ class CallView:
         self._tail: list[tuple[Message, ...]] | None = None
         self._tail_end = 0  # index of the wire item behind the tail
         self._has_assistant = False
+        self._lead = 0  # wire items of the client that stand before the conversation
         self.prefill: tuple[Message, ...] = ()  # set by tail()
         self._opening: list[Message] = []
         self._first_assistant: list[Message] | None = None
@@ -113,6 +115,15 @@ class CallView:
                     break
         return self._system_text
 
+    @property
+    def lead_text(self) -> str:
+        """Return the system text, or the first text where a client has it as one of the user."""
+        if self.system_text or not len(self.request.messages):
+            return self.system_text
+        lead = self.request.messages.at(0)
+        texts = (part.get("content") for message in lead for part in message.parts)
+        return next((text[:SYSTEM_CHARS] for text in texts if isinstance(text, str)), "")
+
     def tail(self) -> list[tuple[Message, ...]]:
         """Return the wire items after the last assistant item, last item first.
 
@@ -134,8 +145,28 @@ class CallView:
             found.append(messages)
         self._tail = found
         self._tail_end = end
-        self._has_assistant = len(found) < end
+        self._has_assistant = len(found) < end - self._lead
         return found
+
+    def leave_out(self, is_preamble: Callable[[str], object]) -> None:
+        """Pass over exchanges at the start whose user item has a text that ``is_preamble``."""
+        items, lead, found = self.request.messages, 0, False
+        for index in range(min(len(items), MAX_HEAD_ITEMS)):
+            messages = items.at(index)
+            role = messages[0].role if messages else ""
+            if role == "user":
+                texts = (part.get("content") for each in messages for part in each.parts)
+                if not any(isinstance(text, str) and is_preamble(text) for text in texts):
+                    break
+                found = True
+            elif role not in SYSTEM_ROLES and not (found and role in ASSISTANT_ROLES):
+                break
+            lead = index + 1
+        if not found:
+            return
+        self._lead = lead
+        self._tail = self._first_assistant = None
+        self._opening = []
 
     def tail_index(self, position: int) -> int:
         """Return the index in the request of the wire item at ``position`` of the tail."""
@@ -170,13 +201,15 @@ class CallView:
         run: list[Message] = []
         self._first_assistant = run
         if not self.has_assistant():
-            for messages in reversed(self.tail()):
+            items_in_order = self.tail()[::-1]
+            before = self._tail_end - len(items_in_order)  # wire items
+            for messages in items_in_order[max(0, self._lead - before) :]:
                 for message in messages:
                     if message.role == "user":
                         self._opening.append(message)
             return
         items = self.request.messages
-        for index in range(min(len(items), MAX_HEAD_ITEMS)):
+        for index in range(self._lead, min(len(items), self._lead + MAX_HEAD_ITEMS)):
             for message in items.at(index):
                 if message.role in ASSISTANT_ROLES:
                     run.append(message)

@@ -49,7 +49,7 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
 class SubagentSpawn(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call of this response that may start a sub-agent."""
 
-    index: int  # position in AgentFacts.tool_calls
+    index: int | None  # position in AgentFacts.tool_calls; None: the answer itself is the task
     prompt: str  # the task given to the sub-agent
     name: str | None  # kind of the sub-agent, from the arguments
     ordinal: int = 0  # among the tasks of that tool call
@@ -89,6 +89,8 @@ class AgentFacts(msgspec.Struct, frozen=True, kw_only=True):
     notifications: tuple[TaskNotification, ...] = ()  # after the last assistant item
     opening: tuple[str, ...] = ()  # user texts before the first answer; only without a wire id
     side_kind: str | None = None  # what the call is for if it stands beside a conversation
+    report: bool = False  # the prompt is the client's, about the answer before it
+    awaits_report: bool = False  # the client may report on this answer before the user says more
     continues: bool = False  # the prompt is what a compaction left of the history
 
 

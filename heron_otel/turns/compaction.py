@@ -72,6 +72,11 @@ class Compactions:
         """Return whether a call of this conversation was seen."""
         return conversation in self._conversations.of(client)
 
+    def agent_of(self, client: Client, conversation: str) -> str | None:
+        """Return the agent of a conversation, None: it was not seen."""
+        known = self._conversations.of(client).get(conversation)
+        return known.kin.agent_name if known is not None else None
+
     def note_words(self, client: Client, record: AgentCall, conversation: str) -> None:
         """Remember the last words of a conversation."""
         known = self._conversations.of(client).get(conversation)

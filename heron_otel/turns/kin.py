@@ -21,6 +21,7 @@ class Kin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     session_id: str
     conversation_id: str | None
     subagent_id: str | None  # None: they go on with the session itself
+    subagent_name: str | None = None
 
     @classmethod
     def of(cls, facts: AgentFacts) -> Kin:
@@ -30,6 +31,7 @@ class Kin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             session_id=facts.session_id or "",
             conversation_id=facts.conversation_id,
             subagent_id=facts.subagent_id,
+            subagent_name=facts.subagent_name,
         )
 
     def may_hold(self, facts: AgentFacts) -> bool:
@@ -49,6 +51,7 @@ class Kin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             conversation_id=self.conversation_id,
             role=CallRole.SUBAGENT if is_subagent else facts.role,
             subagent_id=facts.subagent_id or self.subagent_id,
+            subagent_name=facts.subagent_name or self.subagent_name,
         )
 
 

@@ -18,6 +18,9 @@ class TurnLimits:
     """How long before the first turn of a session an auxiliary call may start. Claude Code asks
     for a title while it starts: 0.3 to 1.1 s ahead of the first call, measured on a busy machine.
     """
+    report_ns: int = 60_000_000_000
+    """How long a turn waits for what its client reports on its answer: an edit that did not apply,
+    tests that failed. Ends at once with the next prompt."""
     idle_ns: int = 600_000_000_000
     """Silence after which a turn without an answer is over."""
     in_flight_ns: int = 3_600_000_000_000

@@ -54,9 +54,8 @@ class Lineage:
         kin = self._before(started, facts) or self._kin.of(started.source, facts)
         if kin is None:
             kin = self._tasks.claim(client, record) or self._continued(client, facts)
-        if kin is None:
-            return record
-        return AgentCallStarted(started=started, facts=kin.take(facts))
+        found = kin.take(facts) if kin is not None else self._with_agent(client, facts)
+        return record if found is facts else AgentCallStarted(started=started, facts=found)
 
     def ended(self, record: AgentCall) -> AgentCall:
         """Return a call with the session it belongs to, and remember what it says of others."""
@@ -122,19 +121,34 @@ class Lineage:
         elif facts.auxiliary_kind == COMPACTION and response is not None and response.text:
             self._compactions.note_summary(client, response.text, Kin.of(facts))
 
+    def _with_agent(self, client: Client, facts: AgentFacts) -> AgentFacts:
+        """Return the facts of a call without a mark with the agent whose conversation goes on.
+
+        A program may ask some models through a library that says so, and others not.
+        """
+        begins = bool(facts.task_texts)
+        if facts.marked or begins or not facts.opening or facts.session_id is None:
+            return facts
+        agent = self._compactions.agent_of(client, facts.session_id)
+        if agent is None or agent == facts.agent_name:
+            return facts
+        return msgspec.structs.replace(facts, agent_name=agent)
+
     def _facts(self, client: Client, record: AgentCall) -> AgentFacts:
         """Return the facts of an ended call with the session it belongs to."""
         source, own = record.call.source, record.facts
-        kin = self._kin.of(source, own)
-        if kin is None and (kin := self._tasks.take(client, record)) is not None:
+        kin = self._tasks.take(client, record)  # before kin: equal tasks may have equal answers
+        if kin is not None:
             if own.session_id is not None:
                 self._kin.add(source, own.agent_name or "", own.session_id, kin)
-        elif own.opening:
+            return kin.take(own)
+        kin = self._kin.of(source, own)
+        if own.opening:
             if own.session_id is not None and self._compactions.knows(client, own.session_id):
                 own = self._beside(client, record)
             elif kin is None:
                 return self._facts_by_words(client, own)
-        return kin.take(own) if kin is not None else own
+        return kin.take(own) if kin is not None else self._with_agent(client, own)
 
     def _beside(self, client: Client, record: AgentCall) -> AgentFacts:
         """Return the facts of a call that goes on with a known conversation, or stands beside it.
@@ -155,6 +169,8 @@ class Lineage:
         is_side_call = facts.role is CallRole.AUXILIARY
         if is_side_call or facts.side_kind is not None:
             kin = self._compactions.shown(client, facts.opening, 1 if is_side_call else 2)
+            if kin is None and is_side_call:  # what is summarised may begin with a summary
+                kin = self._compactions.continued(client, facts, facts.opening)
             if kin is not None:
                 return kin.take(facts if is_side_call else _side_call(facts))
         kin = self._continued(client, facts)

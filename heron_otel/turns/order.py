@@ -56,6 +56,7 @@ class InFlight:
             subagent_id=facts.subagent_id,
             user_start=facts.user_start,
             user_digest=facts.user_digest,
+            report=facts.report,
         )
         self.position = (record.started.started_at_ns, record.started.key)
         self.role = record.facts.role

@@ -96,7 +96,7 @@ class Session:
             elif (awaited_ns := self._awaited_until_ns()) is not None and awaited_ns <= now_ns:
                 self._ledger.now_ns = awaited_ns
                 for turn in self._turns():
-                    turn.subagents.give_up(awaited_ns)
+                    turn.give_up(awaited_ns)
                 records.extend(self._close_finished(awaited_ns))
             elif self.order.in_flight and self._in_flight_deadline_ns() <= now_ns:
                 self._ledger.now_ns = self._in_flight_deadline_ns()
@@ -141,10 +141,10 @@ class Session:
         return [*self.draining, self.open] if self.open is not None else self.draining
 
     def _awaited_until_ns(self) -> int | None:
-        """Return until when launched sub-agents are waited for; None: for none."""
+        """Return until when reports and launched sub-agents are waited for; None: for none."""
         if self.open is None and not self.draining:
             return None
-        moments = (turn.subagents.awaited_until_ns() for turn in self._turns())
+        moments = (turn.awaited_until_ns() for turn in self._turns())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def settle_first(self) -> list[TurnRecord]:
@@ -387,7 +387,7 @@ class Session:
         Only what is known for sure at ``now_ns`` counts, however late this is asked: calls that
         started a grace before, and calls that ended half a grace before.
         """
-        if turn.subagents.unfinished():
+        if turn.report_until_ns is not None or turn.subagents.unfinished():
             return True
         grace_ns = self._limits.grace_ns
         first_main: Waiting | InFlight | None = None

@@ -164,7 +164,7 @@ class Subagents:
     def spawned(self, record: AgentCall, asked: list[PendingTool]) -> None:
         """Take in the spawning tool calls of a response."""
         for spawn in record.facts.spawns:
-            if spawn.index >= len(asked):
+            if spawn.index is None or spawn.index >= len(asked):
                 continue
             if len(self._spawns) >= self._limits.max_subagents:
                 del self._spawns[0]

@@ -144,11 +144,15 @@ class Tasks:
             text = spawn.prompt[:TASK_CHARS]
             if len(text) < _MIN_TASK_CHARS or len(text.split(None, 1)) < 2:
                 continue
+            spawner = derive_key("answer", call.key)
+            if spawn.index is not None:
+                spawner = derive_key("tool", call.key, str(spawn.index))
             kin = Kin(
                 agent_name=facts.agent_name or "",
                 session_id=facts.session_id or "",
                 conversation_id=facts.conversation_id,
-                subagent_id=task_key(derive_key("tool", call.key, str(spawn.index)), spawn.ordinal),
+                subagent_id=task_key(spawner, spawn.ordinal),
+                subagent_name=spawn.name,
             )
             task = _Task(text, kin, client, from_ns, _connection(record))
             held = self._clients.setdefault(client, [])

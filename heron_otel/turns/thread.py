@@ -9,22 +9,32 @@ from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.stuck import Watch
 from heron_otel.turns.tool_runs import ToolRuns
 
+_TEXT_CHARS = 500  # of a prompt, enough to know it again
+
 
 class Failure:
     """An attempt that may be made again."""
 
-    __slots__ = ("key", "request_digest", "user_digest")
+    __slots__ = ("key", "request_digest", "user_digest", "user_text")
 
     def __init__(self, record: AgentCall) -> None:
         self.key = record.call.key
         self.request_digest = record.facts.request_digest
         self.user_digest = record.facts.user_digest
+        self.user_text = _start(record.facts)
 
     def is_repeated_by(self, facts: AgentFacts) -> bool:
         """Return whether a call asks the same again."""
         if self.request_digest is not None and facts.request_digest == self.request_digest:
             return True
-        return self.user_digest is not None and facts.user_digest == self.user_digest
+        if self.user_digest is not None and facts.user_digest == self.user_digest:
+            return True
+        # A router goes on to another wire API, which has other items.
+        return self.user_text is not None and _start(facts) == self.user_text
+
+
+def _start(facts: AgentFacts) -> str | None:
+    return facts.user_text[:_TEXT_CHARS] if facts.user_text is not None else None
 
 
 class Thread:

@@ -58,6 +58,7 @@ class OpenTurn:
         "last_main_at_ns",
         "longest_wait_ns",
         "main",
+        "report_until_ns",
         "started_at_ns",
         "subagents",
         "terminal",
@@ -73,6 +74,7 @@ class OpenTurn:
         self.longest_wait_ns = 0  # between the end of all calls so far and the next one
         self._stuck: dict[StuckKind, None] = {}
         self.terminal = False
+        self.report_until_ns: int | None = None  # the client may report on the answer till then
         self._prompt_digest = opening.facts.user_digest
         self._turn_id = opening.facts.turn_id
         self.main = Thread(key, None, ledger)
@@ -111,6 +113,11 @@ class OpenTurn:
         if facts.tool_results:
             self.subagents.read(facts.tool_results)
         self.terminal = facts.terminal
+        self.report_until_ns = None
+        if facts.awaits_report:
+            # A call that starts until then may only be known a grace later, at its end.
+            wait_ns = self._limits.report_ns + self._limits.grace_ns
+            self.report_until_ns = call.timing.ended_at_ns + wait_ns
         response = call.response
         self._stop_reason = None
         self._finish_reasons = ()
@@ -156,7 +163,7 @@ class OpenTurn:
         """
         if facts.turn_id is not None and facts.turn_id == self._turn_id:
             return True
-        if facts.continues and not self.terminal:
+        if facts.report or (facts.continues and not self.terminal):
             return True
         if self.main.failure is not None and self.main.failure.is_repeated_by(facts):
             return True
@@ -175,6 +182,17 @@ class OpenTurn:
     def may_go_on_with(self, facts: AgentFacts) -> bool:
         """Return whether a later main call can belong to this turn."""
         return facts.user_start is not True or self.is_asked_again(facts)
+
+    def awaited_until_ns(self) -> int | None:
+        """Return until when a report, or the first call of a launched sub-agent, is waited for."""
+        moments = (self.report_until_ns, self.subagents.awaited_until_ns())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def give_up(self, now_ns: int) -> None:
+        """Wait no more for what should have come."""
+        if self.report_until_ns is not None and self.report_until_ns <= now_ns:
+            self.report_until_ns = None
+        self.subagents.give_up(now_ns)
 
     def silent(self, since_ns: int) -> TurnStuck:
         """Return that nothing happened since ``since_ns``, longer than this turn ever waited."""

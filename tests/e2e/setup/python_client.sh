@@ -1,22 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Install REQUIREMENT from PyPI into .cache/NAME, pinned by NAME-constraints.txt, and print the path of COMMAND.
-# Usage: python_client.sh NAME REQUIREMENT COMMAND
+# Install REQUIREMENTs from PyPI into .cache/NAME, pinned by NAME-constraints.txt, and print the path of COMMAND.
+# Usage: python_client.sh NAME COMMAND REQUIREMENT...
 set -eu
 
-name=$1 requirement=$2
+name=$1
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../../.." && pwd)
 prefix=$top/.cache/$name
-command=$prefix/bin/$3
+command=$prefix/bin/$2
+shift 2
 constraints=$here/$name-constraints.txt
 mark=$prefix/.installed-$(cksum <"$constraints" | cut -d ' ' -f 1)
 
 if ! [ -x "$command" ] || ! [ -e "$mark" ]; then
 	rm -rf "$prefix"
 	"${PYTHON:-python3}" -m venv "$prefix" >&2
-	"$prefix/bin/python" -m pip install -q --disable-pip-version-check \
-		-c "$constraints" "$requirement" >&2
+	"$prefix/bin/python" -m pip install -q --disable-pip-version-check --no-compile \
+		-c "$constraints" "$@" >&2
 	touch "$mark"
 fi
 printf '%s\n' "$command"

@@ -42,11 +42,10 @@ from tests.support.llm_answers import (
     say,
 )
 from tests.support.llm_server import Script, in_order
+from tests.support.pypi_clients import install
 
-SETUP = Path(__file__).parents[2] / "e2e" / "setup" / "python_client.sh"
 GATEWAY = "http://127.0.0.1:4000"
 GATEWAY_KEY = "sk-gateway-dummy-not-a-key"
-INSTALL_TIMEOUT_S = 900
 CHAT, TRANSLATED, SAME = "front-chat", "front-translated", "front-messages"
 PLAIN = "front-plain"
 COLD = "Is the lamp of Osmussaar lit?"
@@ -88,14 +87,7 @@ def _config(url: str) -> Json:
 @contextmanager
 def gateway(url: str) -> Iterator[None]:
     """Run the LiteLLM proxy in front of ``url``; raises when it does not start."""
-    done = subprocess.run(
-        [SETUP, "litellm", "litellm[proxy]", "litellm"],
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=INSTALL_TIMEOUT_S,
-        check=True,
-    )
-    command = Path(done.stdout.strip())
+    command = install("litellm", "litellm", "litellm[proxy]")
     with tempfile.TemporaryDirectory() as home:
         config = Path(home) / "config.yaml"
         config.write_text(json.dumps(_config(url)), encoding="utf-8")

@@ -190,6 +190,7 @@ def test_hermes_is_known_by_its_tools_and_its_title_call_is_excluded() -> None:
         ({"system_texts": ["Act as an expert software developer. Your task ..."]}, "generic", None),
         ({"headers": {"user-agent": "Agents/Python 0.24.0"}}, "openai-agents", "0.24.0"),
         ({"headers": {"user-agent": "litellm/1.106.2"}}, "litellm", "1.106.2"),
+        ({"headers": {"user-agent": "langchain-anthropic/1.7.10"}}, "langchain", "1.7.10"),
         ({"headers": {"user-agent": "OpenAI/Python 3.54.0"}}, "generic", None),
         (
             {"headers": {"copilot-integration-id": "copilot-developer-cli"}},
@@ -348,6 +349,10 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
         parent_session=("header:x-parent-run",),
         client_tags=("notes",),
         client_text={"<<more": "more>>"},
+        trailers=("\n-- acme",),
+        preambles=("Welcome*",),
+        reports=("Check failed*",),
+        answer_tasks={"You plan*": "worker"},
         task_arguments=("todo",),
         kind_arguments=("helper",),
         auxiliary=(AuxiliaryRule(kind="probe", tools=False, max_tokens=1),),
@@ -369,8 +374,40 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
     assert facts(call([user("x")], headers=agent), profile).session_id == "r-2"
     child = facts(call([user("x")], headers={**agent, "x-parent-run": "r-1"}), profile)
     assert (child.role, child.session_id, child.subagent_id) == (CallRole.SUBAGENT, "r-1", "r-2")
+    plan = call([user("Welcome!"), assistant("Hi."), user("do it\n-- acme says")],
+                headers=agent, text="the plan", system_texts=["You plan things."])  # fmt: skip
+    planned = facts(plan, profile)
+    assert (planned.task_texts, planned.awaits_report) == (("do it",), True)
+    assert [(each.prompt, each.name) for each in planned.spawns] == [("the plan", "worker")]
+    failed = [user("do it"), assistant("done"), user("Check failed: 1")]
+    assert facts(call(failed, headers=agent), profile).report
     probe = call([user("x")], headers=agent, offered=None, parameters={"max_tokens": 1})
     assert facts(probe, profile).auxiliary_kind == "probe"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "session"),
+    [
+        ({"prompt_cache_key": "agents-sdk:session:5781eb7c2b1f3d5a65f9f468a32057e7"}, True),
+        ({"prompt_cache_key": "agents-sdk:group:5781eb7c2b1f3d5a65f9f468a32057e7"}, True),
+        ({"prompt_cache_key": "agents-sdk:run:236d35a074ff4ce8b140aa3c542c4a35"}, False),
+        ({"prompt_cache_key": "my-own-cache"}, False),
+    ],
+)
+def test_key_of_openai_agents_is_a_session_unless_it_is_of_one_run(
+    metadata: dict[str, str], session: bool
+) -> None:
+    agent = {"user-agent": "Agents/Python 0.24.0"}
+    found = facts(call([user("hello")], headers=agent, metadata=metadata, text="hi"))
+    assert found.conversation_id == (metadata["prompt_cache_key"] if session else None)
+    kept = {**metadata, "conversation": "conv_0123456789"}
+    assert facts(call([user("x")], headers=agent, metadata=kept)).session_id == "conv_0123456789"
+
+
+def test_marks_of_a_library_are_no_marks_of_an_agent() -> None:
+    library = facts(call([user("x")], headers={"user-agent": "litellm/1.110.2"}))
+    assert (library.agent_name, library.marked) == ("litellm", False)
+    assert facts(call([user("x")], headers={"user-agent": "QwenCode/0.24.4"})).marked
 
 
 def test_profile_of_the_user_is_asked_before_the_built_in_ones() -> None:
@@ -422,9 +459,13 @@ def test_hostile_pattern_ends() -> None:
         ({"name": "x", "tools": ("a",)}, "min_tools", "must be from 1 to 1, got 2"),
         ({"name": "x", "systems": ("",)}, "systems", "must not be empty"),
         ({"name": "x", "prompts": ("",)}, "prompts", "must not be empty"),
+        ({"name": "x", "systems": ("a",), "preambles": ("",)}, "preambles", "must not be empty"),
+        ({"name": "x", "systems": ("a",), "reports": ("",)}, "reports", "must not be empty"),
+        ({"name": "x", "systems": ("a",), "trailers": ("",)}, "trailers", "must not be empty"),
         ({"name": "x", "headers": {"X-Up": "*"}}, "headers.X-Up", "field name in lower case"),
         ({"name": "x", "systems": ("a",), "session": ("cookie:a",)}, "session", "header:NAME"),
         ({"name": "x", "systems": ("a",), "session": ("header:A B",)}, "session", "field name"),
+        ({"name": "x", "systems": ("a",), "session": ("header:=a",)}, "session", "header:NAME"),
         ({"name": "x", "systems": ("a",), "client_tags": ("<a>",)}, "client_tags", "a tag"),
         ({"name": "x", "systems": ("a",), "client_text": {"a": "b"}}, "client_text.a", "'<'"),
         ({"name": "x", "systems": ("a",), "client_text": {"<a": ""}}, "client_text.<a", "an end"),

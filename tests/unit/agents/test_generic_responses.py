@@ -98,6 +98,13 @@ def test_results_for_a_history_that_the_server_keeps_are_read() -> None:
     assert found.user_start is False
 
 
+def test_results_for_a_conversation_that_the_server_keeps_are_read() -> None:
+    found = facts(asks([RESULT], message("Done."), conversation="conv_1234567890"))
+    assert [each.id for each in found.tool_results] == ["call_d9AbCdEfGh12345"]
+    first = facts(asks("Sort it.", message("Done."), conversation="conv_1234567890"))
+    assert first.task_texts == ("Sort it.",)
+
+
 @pytest.mark.parametrize("conversation", ["conv_1234567890", {"id": "conv_1234567890"}])
 def test_conversation_of_the_server_is_the_session(conversation: object) -> None:
     found = facts(asks("hi", message("Hello."), conversation=conversation))

@@ -59,6 +59,12 @@ def as_transcript(prompt: str = TASK, **more: Any) -> LlmCall:
     return agent([user(text)], 10.0, offered=None, **more)
 
 
+def as_extract() -> LlmCall:
+    """Return a summary asked for in the words of LangChain."""
+    words = "Your objective is to extract the most relevant context from the history below. "
+    return as_transcript(words + "Keep it short. " * 40)
+
+
 NEXT = user("Now the writer.")
 OPENINGS = {
     "summary, acknowledged": [user(f"So far:\n{SUMMARY}"), assistant("Ok."), NEXT],
@@ -70,7 +76,7 @@ OPENINGS = {
 
 
 @pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS)
-@pytest.mark.parametrize("summarise", [in_history, as_transcript])
+@pytest.mark.parametrize("summarise", [in_history, as_transcript, as_extract])
 def test_session_goes_on_after_its_history_was_summarised(summarise: Any, opening: Any) -> None:
     summary = summarise()
     after = agent(opening, 20.0, tools=[asks(KEPT_TOOL)])

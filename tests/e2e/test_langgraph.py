@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real LangChain and LangGraph agents against the scripted server: tools, sub-agents, summaries.
+
+They run on a private network with a private home and keys that are none. LangChain's prompt for
+summaries is in the capture, so it lives in a temporary folder that is removed.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.ground_truth import Entry, Span, differences
+from tests.support.llm_answers import Asked, Plain, Reply, Tokens, ToolUse, act, say
+from tests.support.npm_clients import PORT, observe
+from tests.support.pypi_clients import PROGRAMS, install
+from tests.support.turn_shapes import counts, sessions_of, shape
+
+pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
+
+SECOND, THIRD = "And who winds them?", "Who rings them?"
+TASK = "Count the bells of Kihelkonna for me."
+PLAIN = ("invoked-chat", "streamed-chat", "invoked-responses", "streamed-anthropic")
+DELEGATING = ("delegating-chat", "delegating-responses", "delegating-anthropic", "mixed-chat")
+SUMMARISED = "summarised-chat"
+ANTHROPIC = "claude-sonnet-4-5"
+OPENAI = "gpt-5-mini"
+
+
+def script(asked: Asked) -> Reply:
+    """Answer for every agent of the program; tool ids are as long as real ones."""
+    if asked.wire_api is None:
+        return Plain(status=404, body={})
+    items = asked.body.get("messages", asked.body.get("input"))
+    offered = [tool.get("function", tool)["name"] for tool in asked.body.get("tools", [])]
+    words, last = json.dumps(items), json.dumps(items[-1])
+    has_result = any(kind in last for kind in ('"tool"', "function_call_output", "tool_result"))
+
+    def use(name: str, number: int = 0, **arguments: str) -> ToolUse:
+        return ToolUse(id=f"call_Bell{asked.index:08d}{number}", name=name, arguments=arguments)
+
+    if not offered:
+        return say("The tower of Kihelkonna has three bells.\nIts only clock is wound by Juta.")
+    if offered == ["count_bells"]:
+        return say("Three.") if has_result else act(use("count_bells", tower="Kihelkonna"))
+    for prompt, answer in ((THIRD, "Mall rings them."), (SECOND, "Juta winds them.")):
+        if prompt in words:
+            return say(answer, tokens=Tokens(input=220, output=6, cache_read=128))
+    if has_result:
+        return say("Three bells and one clock.", tokens=Tokens(input=160, output=8))
+    clocks = use("count_clocks", 2, tower="Kihelkonna")
+    if "ask_helper" in offered:
+        return act(*(use("ask_helper", number, task=TASK) for number in range(2)), clocks)
+    return act(use("count_bells", tower="Kihelkonna"), clocks, tokens=Tokens(input=90, output=30))
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Entry], list[Span]]:
+    python = install(
+        *("langgraph", "python"),
+        *("langgraph", "langchain", "langchain-openai", "langchain-anthropic"),
+    )
+    return observe(
+        tmp_path_factory.mktemp("langgraph") / "run",
+        script,
+        [
+            *(python, PROGRAMS / "langgraph_sessions.py", f"http://127.0.0.1:{PORT}"),
+            *(*PLAIN, *DELEGATING, SUMMARISED),
+        ],
+        environment={"LANGSMITH_TRACING": "false"},
+        files={},
+    )
+
+
+def agent_of(session: str) -> str:
+    """Return whose calls they are: only the client of Anthropic says that it is LangChain."""
+    return "langchain" if session.endswith("anthropic") else "generic"
+
+
+def call_of(session: str) -> str:
+    return f"chat {ANTHROPIC if session.endswith('anthropic') else OPENAI}"
+
+
+def test_every_call_is_reported_as_sent(observed: tuple[list[Entry], list[Span]]) -> None:
+    log, spans = observed
+    assert len(log) == 4 * 3 + 4 * 7 + 5
+    assert differences(log, spans) == []
+    assert len(sessions_of(spans)) == len(PLAIN) + len(DELEGATING) + 1
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_two_prompts_with_parallel_tools_are_two_turns_of_one_session(
+    name: str, observed: tuple[list[Entry], list[Span]]
+) -> None:
+    _, spans = observed
+    session = sessions_of(spans)[PLAIN.index(name)]
+    assert [counts(turn) for turn in session] == [
+        (agent_of(name), "complete", 2, 2, 0),
+        (agent_of(name), "complete", 1, 0, 0),
+    ]
+    call = call_of(name)
+    assert [shape(spans, turn) for turn in session] == [
+        [call, "execute_tool count_bells", "execute_tool count_clocks", call],
+        [call],
+    ]
+
+
+@pytest.mark.parametrize("name", DELEGATING)
+def test_two_helpers_with_one_task_are_nested_below_their_tool_runs(
+    name: str, observed: tuple[list[Entry], list[Span]]
+) -> None:
+    """The helper of the last one asks another provider than the agent above it."""
+    _, spans = observed
+    session = sessions_of(spans)[len(PLAIN) + DELEGATING.index(name)]
+    assert [counts(turn) for turn in session] == [
+        (agent_of(name), "complete", 6, 5, 0),
+        (agent_of(name), "complete", 1, 0, 0),
+    ]
+    call = call_of(name)
+    inner = f"chat {ANTHROPIC}" if name.startswith("mixed") else call
+    helper = [f"invoke_agent {agent_of(name)}", inner, "execute_tool count_bells", inner]
+    helping = ["execute_tool ask_helper", helper]
+    assert shape(spans, session[0]) == [call, helping, helping, "execute_tool count_clocks", call]
+    assert shape(spans, session[1]) == [call]
+
+
+def test_session_goes_on_after_its_history_was_summarised(
+    observed: tuple[list[Entry], list[Span]],
+) -> None:
+    _, spans = observed
+    session = sessions_of(spans)[-1]
+    assert [counts(turn)[1:4] for turn in session] == [
+        ("complete", 2, 2),
+        ("complete", 1, 0),
+        ("complete", 1, 0),
+    ]
+    beside = [name for turn in session for name in shape(spans, turn) if name == "compaction"]
+    assert beside == ["compaction"]
