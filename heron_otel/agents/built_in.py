@@ -135,6 +135,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         client_text={
             "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>": "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>"
         },
+        subagent_reports=("*] A background task completed. Use this result *",),
         kind_arguments=("agentId", "label"),
         auxiliary=(AuxiliaryRule(kind="compaction", tools=False, system=_SUMMARISER),),
     ),

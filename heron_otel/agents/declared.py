@@ -11,7 +11,7 @@ import msgspec
 
 from heron_otel.agents.generic import Generic
 from heron_otel.agents.profile import is_program_call, spawns
-from heron_otel.agents.prompts import ClientTags
+from heron_otel.agents.prompts import ClientTags, named_in
 from heron_otel.agents.settings import AuxiliaryRule, ProfileConfig
 from heron_otel.agents.view import CallView
 from heron_otel.records.agents import AgentFacts, CallRole, SubagentSpawn
@@ -89,6 +89,7 @@ class _Profile:
         self._prompts = _any_of(config.prompts)
         self._session = tuple(map(_Source, config.session))
         self._parent = tuple(map(_Source, config.parent_session))
+        self._subagent_reports = _any_of(config.subagent_reports)
         self._rules = tuple(_Rule(rule) for rule in config.auxiliary)
         self._task_arguments = config.task_arguments
         self._kind_arguments = config.kind_arguments
@@ -123,6 +124,15 @@ class _Profile:
         if self._is_preamble is not None:
             view.leave_out(self._is_preamble)
         found = self._generic.facts(view) or AgentFacts(agent_name=self._name)
+        told = (found.user_text or "")[:_PROMPT_CHARS]
+        if self._subagent_reports is not None and self._subagent_reports(told):
+            found = msgspec.structs.replace(
+                found,
+                user_start=False,
+                user_text=None,
+                user_digest=None,
+                notifications=named_in(told),
+            )
         kind = next((rule.kind for rule in self._rules if rule.agrees(view, found)), None)
         if kind is None and is_program_call(view):
             kind = "other"

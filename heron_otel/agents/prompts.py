@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from heron_otel.records.agents import TaskNotification
+from heron_otel.records.agents import LAUNCHED_ID, TaskNotification
 from heron_otel.records.wire import Json, Message
 
 CLIENT_TAGS = (
@@ -118,3 +118,11 @@ def notifications(messages: Iterable[Message]) -> tuple[TaskNotification, ...]:
                     )
                 )
     return tuple(found)
+
+
+def named_in(report: str) -> tuple[TaskNotification, ...]:
+    """Return what a report about background tasks says that names them by their ids alone."""
+    ids = dict.fromkeys(LAUNCHED_ID.findall(report))
+    return tuple(TaskNotification(task_id=id, tool_call_id=None, status=None) for id in ids)[
+        :_MAX_NOTIFICATIONS
+    ]

@@ -92,6 +92,9 @@ class ProfileConfig:
     of such a call as its task."""
     library: bool = False
     """Whether the marks are those of a library, so that its calls may belong to any agent."""
+    subagent_reports: tuple[str, ...] = ()
+    """Patterns of user messages with which the client reports on sub-agents: no prompts. The ids
+    in them are those told when the sub-agents were launched."""
     task_arguments: tuple[str, ...] = ("prompt", "task", "message")
     """Arguments of a tool call that hold the task of a sub-agent: texts, or numbered texts
     (``prompt_1``, ``prompt_2``), or the same inside an object or a list of objects."""
@@ -126,6 +129,7 @@ class ProfileConfig:
             "prompts",
             "preambles",
             "reports",
+            "subagent_reports",
             "trailers",
         ):
             values: tuple[str, ...] = getattr(self, marks)

@@ -114,6 +114,9 @@ AgentRecord = AgentCallStarted | AgentCall | LlmCallWithdrawn | McpCall
 TOOL_ID_PREFIXES = ("call", "toolu", "fc", "chatcmpl")
 """Prefixes of tool ids (OpenAI, Anthropic, OpenAI Responses, vLLM) that clients echo stripped."""
 
+LAUNCHED_ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,64})\b")
+"""What ids of sub-agents look like in the text of results that launch them and of reports."""
+
 _PREFIXED_ID = re.compile(rf"({'|'.join(TOOL_ID_PREFIXES)})[^0-9A-Za-z]*(.+)", re.DOTALL)
 _NOT_ALNUM = re.compile(r"[^0-9A-Za-z]+")
 

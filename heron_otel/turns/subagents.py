@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 from heron_otel.records.agents import (
+    LAUNCHED_ID,
     AgentCall,
     SubagentSpawn,
     TaskNotification,
@@ -23,7 +24,6 @@ from heron_otel.turns.usage import NO_COST, NO_USAGE, add_cost, add_usage
 
 _LAUNCHED = re.compile(r"\b(?:accepted|background|launched|spawned)\b", re.IGNORECASE)
 """Words of results that come before the sub-agent is done (Claude Code, Qwen Code, OpenClaw)."""
-_LAUNCHED_ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,64})\b")
 _RESULT_CHARS = 2000  # of a result, searched for the id of a sub-agent that it launched
 
 
@@ -198,7 +198,7 @@ class Subagents:
         known = False
         for notice in notices:
             run = self._by_id.get(notice.task_id) if notice.task_id else None
-            spawn = self._spawn_of(notice.tool_call_id)
+            spawn = self._spawn_of(notice.tool_call_id) or self._launched_as(notice.task_id)
             if run is None and spawn is not None:
                 run = spawn.run
             if run is None:
@@ -224,9 +224,9 @@ class Subagents:
         for run in waiting:
             if run.spawn is None:
                 continue
-            ids = set(_LAUNCHED_ID.findall(run.spawn.result_text))
+            ids = set(LAUNCHED_ID.findall(run.spawn.result_text))
             run.notified = any(
-                tool_id != run.spawn.tool_id and not ids.isdisjoint(_LAUNCHED_ID.findall(text))
+                tool_id != run.spawn.tool_id and not ids.isdisjoint(LAUNCHED_ID.findall(text))
                 for tool_id, text in texts
             )
 
@@ -304,6 +304,12 @@ class Subagents:
                 if spawn.tool_id == wanted:
                     return spawn
         return None
+
+    def _launched_as(self, task_id: str | None) -> Spawn | None:
+        """Return the spawning call whose result told an id such as ``LAUNCHED_ID``."""
+        if task_id is None or not LAUNCHED_ID.fullmatch(task_id):
+            return None
+        return next((each for each in self._spawns if task_id in each.result_text), None)
 
     def _named_in(self, text: str) -> Subagent | None:
         for run in self.runs:

@@ -10,7 +10,7 @@ from heron_otel.agents.stage import AgentCalls
 from heron_otel.records.agents import AgentCall, AgentFacts, CallRole
 from heron_otel.records.wire import LlmCall
 from tests.support.agent_calls import asks, assistant, call, results, tool_use, user
-from tests.support.turns import run
+from tests.support.turns import Turns, run
 
 KILO = {"user-agent": "Kilo-Code/7.7.7 ai-sdk/provider-utils/4.0.27", "x-session-id": "ses_main"}
 COPILOT_SYSTEM: dict[str, Any] = {
@@ -81,3 +81,32 @@ def test_context_that_openclaw_puts_last_hides_no_prompt_and_is_none() -> None:
         (2, 1, "complete"),
         (1, 0, "complete"),
     ]
+
+
+def test_report_of_openclaw_on_a_sub_agent_is_no_prompt_and_ends_it() -> None:
+    child = "f57a5772-24d7-48ff-8163-e07c8fe0962e"
+    spawned = {"id": "sessions_spawn", "args": {"task": "count the files here", "label": "count"}}
+    launched = [
+        user("count"),
+        assistant(tool_use("callAbCdEfGh12345678", "tool_call", **spawned)),
+        results(("callAbCdEfGh12345678", f'"status": "accepted", "agent:main:subagent:{child}"')),
+    ]
+    report = user(
+        "[Sat 2026-11-28 12:22 UTC] A background task completed. Use this result to reply ...\n\n"
+        f"source: subagent\nsession_key: agent:main:subagent:{child}\nstatus: completed"
+    )
+    envelope = user("[Sat 2026-11-28 12:22 UTC] [Subagent Task]\n\ncount the files here\n\nBegin.")
+    more: dict[str, Any] = {"offered": ("exec", "openclaw", "sessions_yield")}
+    asked = [asks("call_AbCdEfGh12345678", "tool_call", **spawned)]
+    told = call([*launched, assistant("A helper counts."), report], 5, text="Seven.", **more)
+    calls = [
+        call([user("count")], 0, 1, tools=asked, **more),
+        call(launched, 1.1, 1.5, text="A helper counts.", **more),
+        call([envelope], 1.2, 4.0, text="7 files", **more),
+        told,
+    ]
+    assert (facts(told).user_start, facts(told).user_text) == (False, None)
+    out = Turns().feed(*sorted(calls, key=lambda each: each.timing.ended_at_ns)).advance(20)
+    (turn,) = out.turns
+    assert (turn.status, turn.calls, turn.answer_text) == ("complete", 4, "Seven.")
+    assert [agent.name for agent in out.subagents] == ["count"]
