@@ -42,7 +42,10 @@ class GeminiCli:
         user_agent = view.headers.get("user-agent", "")
         if not user_agent.startswith(_USER_AGENT):
             return None
-        found = self._generic.facts(view) or AgentFacts(agent_name=self.name)
+        found = self._generic.facts(view)
+        if found is None:
+            # The router is shown the prompt before the conversation has begun.
+            found = AgentFacts(agent_name=self.name, user_text=self._generic.prompt(view))
         version = user_agent.partition("/")[2].partition("/")[0].partition(" ")[0]
         kind = _auxiliary_kind(view)
         return msgspec.structs.replace(

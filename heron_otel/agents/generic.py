@@ -57,6 +57,10 @@ class Generic:
         """``tags`` stand around text of the client in prompts of the user."""
         self._tags = tags
 
+    def prompt(self, view: CallView) -> str | None:
+        """Return the prompt that a call ends with, whatever the call is for."""
+        return _prompt(view, view.tail(), self._tags)[1]
+
     def facts(self, view: CallView) -> AgentFacts | None:
         """Return the facts of a call, None for a lone call of a program."""
         conversation_id = _wire_session(view)

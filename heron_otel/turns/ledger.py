@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all sessions share: counters, the calls that wait, and failed first attempts."""
+"""What all sessions share: counters, the calls that wait for their order or for their session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RETRIED_STATUS = frozenset((408, 409, 425, 429))
 
 SessionKey = tuple[str, str, str]  # source, agent name, session id
 CallKey = tuple[str, str]  # source, call key: two sources can see the same packets
-AttemptKey = tuple[str, str, str]  # source, client address, request digest
+AttemptKey = tuple[str, str, str]  # source, client address, request digest or agent and prompt
 
 
 class Ledger:
@@ -86,6 +86,20 @@ class Ledger:
         status = response.status_code if response is not None else 0
         return not 400 <= status < 500 or status in _RETRIED_STATUS
 
+    @staticmethod
+    def is_ahead(record: AgentCall) -> bool:
+        """Return whether ``record`` stands beside a conversation that has not begun.
+
+        All that ties it to that is the prompt both end with.
+        """
+        facts = record.facts
+        return (
+            facts.agent_name is not None
+            and facts.session_id is None
+            and facts.role is CallRole.AUXILIARY
+            and facts.user_text is not None
+        )
+
     def has_too_many_attempts(self) -> bool:
         """Return whether an attempt has to go ahead."""
         return len(self.attempt_keys) > self.limits.max_attempts or (
@@ -93,7 +107,7 @@ class Ledger:
         )
 
     def hold_attempt(self, record: AgentCall) -> None:
-        """Keep a failed first attempt until its retry."""
+        """Keep a failed first attempt until its retry, a call ahead until its conversation."""
         key = _attempt_key(record)
         self._attempts.setdefault(key, []).append(record)
         self.attempt_keys[record.call.source, record.call.key] = key
@@ -116,7 +130,17 @@ class Ledger:
         """Return the attempts that ``record`` repeats, in order, now with its session."""
         if not self._attempts or record.facts.request_digest is None:
             return []
-        held = self._attempts.get(_attempt_key(record), [])
+        return self._taken(_attempt_key(record), record)
+
+    def ahead_of(self, record: AgentCall) -> list[AgentCall]:
+        """Return the calls that stand beside the prompt of ``record``, now with its session."""
+        facts = record.facts
+        if not self._attempts or not facts.user_start or facts.user_text is None:
+            return []
+        return self._taken(_prompt_key(record), record)
+
+    def _taken(self, key: AttemptKey, record: AgentCall) -> list[AgentCall]:
+        held = self._attempts.get(key, [])
         started_at_ns = record.call.timing.started_at_ns
         taken = [each for each in held if each.call.timing.started_at_ns < started_at_ns]
         for each in taken:
@@ -135,5 +159,16 @@ class Ledger:
 
 
 def _attempt_key(record: AgentCall) -> AttemptKey:
+    if record.facts.role is CallRole.AUXILIARY:
+        return _prompt_key(record)
     call = record.call
     return (call.source, call.exchange.client_address, record.facts.request_digest or "")
+
+
+def _prompt_key(record: AgentCall) -> AttemptKey:
+    call, facts = record.call, record.facts
+    return (
+        call.source,
+        call.exchange.client_address,
+        f"{facts.agent_name} {facts.user_text}",
+    )

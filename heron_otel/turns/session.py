@@ -182,6 +182,8 @@ class Session:
                 for attempt in self._ledger.attempts_before(record):
                     records.extend(self._place_main(attempt))
                 records.extend(self._place_main(record))
+                for ahead in self._ledger.ahead_of(record):
+                    records.extend(self._place_auxiliary(ahead))
         if self.open is not None or self.draining:
             records.extend(self._close_finished(now_ns))
         turn = self.open

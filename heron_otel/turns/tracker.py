@@ -223,7 +223,8 @@ class TurnTracker:
     def _take_outside(self, record: AgentCall, records: list[TurnRecord]) -> None:
         ledger, call = self._ledger, record.call
         self._forget_in_flight((call.source, call.key))
-        if not ledger.is_attempt(record) or (call.source, call.key) in ledger.attempt_keys:
+        waits = ledger.is_attempt(record) or ledger.is_ahead(record)
+        if not waits or (call.source, call.key) in ledger.attempt_keys:
             ledger.counters["calls_outside"] += 1
             records.append(PlacedCall(agent_call=record, turn=None, settled_at_ns=ledger.now_ns))
             return

@@ -72,7 +72,7 @@ def test_prompts_are_turns_of_one_session_with_the_router_beside_them(
     names = ("gen_ai.agent.name", "gen_ai.agent.version", "heron.turn.status")
     counts = ("heron.turn.calls", "heron.turn.tool_calls", "heron.turn.auxiliary_calls")
     assert [[turn["attributes"][name] for name in (*names, *counts)] for turn in turns(spans)] == [
-        ["gemini-cli", VERSION, "complete", 2, 1, 0],
+        ["gemini-cli", VERSION, "complete", 2, 1, 1],
         ["gemini-cli", VERSION, "complete", 1, 0, 1],
     ]
     kinds = [span["attributes"].get("heron.call.auxiliary_kind") for span in chat_spans(spans)]

@@ -10,7 +10,8 @@ import pytest
 
 from heron_otel.agents.stage import AgentCalls
 from heron_otel.records.agents import AgentCall, AgentFacts, CallRole
-from heron_otel.records.wire import LlmRecord
+from heron_otel.records.wire import LlmCall, LlmRecord
+from tests.support.agent_calls import SECOND, START
 from tests.support.calls import call_of
 from tests.support.exchanges import MS, START_NS, events_of, make_exchange
 from tests.support.gemini_calls import HOST, chunk, usage
@@ -137,6 +138,32 @@ def test_router_opens_no_turn() -> None:
     out = run([beside(ROUTER), asked(user(CONTEXT, "Go."), at_ms=500)])
     (turn,) = out.turns
     assert turn.calls == 1
+
+
+def test_first_router_stands_beside_the_turn_of_its_prompt() -> None:
+    router = beside(ROUTER, contents=[user(CONTEXT), user("Go.")])
+    other = beside(ROUTER, contents=[user(CONTEXT), user("Stop.")])
+    begun = asked(user(CONTEXT, "Go."), at_ms=500)
+    out = run([router, begun])
+    (turn,) = out.turns
+    assert (turn.calls, turn.auxiliary_calls) == (1, 1)
+    (placed,) = [each for each in out.placed if each.agent_call.call is router]
+    assert placed.turn is not None
+    assert placed.turn.key == turn.key.key
+    assert placed.agent_call.facts.session_id == turn.key.session_id
+    alone = run([other, begun])
+    assert [turn.auxiliary_calls for turn in alone.turns] == [0]
+    assert alone.place_of(other).turn is None
+
+
+def test_router_whose_conversation_never_begins_waits_a_minute() -> None:
+    router = beside(ROUTER, contents=[user(CONTEXT), user("Go.")])
+    assert isinstance(router, LlmCall)
+    ended = (router.timing.ended_at_ns - START) / SECOND
+    out = Turns().feed(router)
+    assert out.advance(ended + 50).placed == []
+    (placed,) = out.advance(ended + 70).placed
+    assert placed.turn is None
 
 
 def test_code_assist_carries_the_session() -> None:
