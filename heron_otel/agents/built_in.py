@@ -17,6 +17,13 @@ _OPENCODE_SIDE = (
     AuxiliaryRule(kind="compaction", tools=False, system="*summariz*"),
 )
 _EDITOR_TAGS = ("environment_details",)
+_EDITOR_REPORTS = (
+    # Results of tools that were asked for in text: ``[read_file for 'a.txt'] Result:``. That of
+    # attempt_completion holds what the user says next.
+    "[[][!a]*] Result:*",
+    "[[]a[!t]*] Result:*",
+    "[[]ERROR] You did not use a tool in your previous response!*",
+)
 _SUMMARISER = "You are a context summarization assistant*"
 _HERMES_TITLES = (
     "You name chat sessions.*",
@@ -76,6 +83,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         systems=("You are Cline, *",),
         session=("header:x-task-id",),
         client_tags=_EDITOR_TAGS,
+        reports=_EDITOR_REPORTS,
     ),
     ProfileConfig(
         name="roo-code",
@@ -84,6 +92,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         session=("header:x-roo-task-id", "header:session_id"),
         kind_arguments=("mode", "name"),
         client_tags=_EDITOR_TAGS,
+        reports=_EDITOR_REPORTS,
     ),
     ProfileConfig(
         name="kilo-code",
@@ -93,6 +102,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         parent_session=("header:x-parent-session-id",),
         kind_arguments=("subagent_type", "mode", "name"),
         client_tags=_EDITOR_TAGS,
+        reports=_EDITOR_REPORTS,
         auxiliary=_OPENCODE_SIDE,  # the CLI is made from opencode
     ),
     ProfileConfig(

@@ -156,7 +156,8 @@ class _Profile:
             subagent_id=session if is_subagent else None,
             spawns=self._spawns(view, found),
             report=bool(found.user_text and self._is_report and self._is_report(found.user_text)),
-            awaits_report=self._is_report is not None and found.terminal,
+            # Where tools are offered, a text without a call of one is the answer.
+            awaits_report=self._is_report is not None and found.terminal and not view.request.tools,
         )
 
     def _spawns(self, view: CallView, found: AgentFacts) -> tuple[SubagentSpawn, ...]:

@@ -13,7 +13,7 @@ from tests.support.ground_truth import Entry, Span, chat_spans, differences
 from tests.support.llm_answers import Asked, Plain, Reply, Tokens, say
 from tests.support.npm_clients import PORT, observe
 from tests.support.pypi_clients import install
-from tests.support.turn_shapes import counts, in_sessions, sessions_of, shape
+from tests.support.turn_shapes import counts, in_sessions, outline, sessions_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
@@ -117,9 +117,9 @@ def test_what_the_client_reports_on_an_answer_stays_in_its_turn(
     _, spans = observed
     first, second, _ = sessions_of(spans)[0]
     assert counts(first) == ("aider", "complete", 3, 0, 2)
-    assert shape(spans, first) == [CHAT, CHAT, "commit_message", CHAT, "commit_message"]
+    assert outline(spans, first) == [CHAT, CHAT, "commit_message", CHAT, "commit_message"]
     assert counts(second)[:3] == ("aider", "complete", 1)
-    assert shape(spans, second)[:1] == [CHAT]
+    assert outline(spans, second)[:1] == [CHAT]
 
 
 def test_session_goes_on_from_a_summary_in_another_process(
@@ -129,7 +129,7 @@ def test_session_goes_on_from_a_summary_in_another_process(
     _, second, third = sessions_of(spans)[0]
     assert counts(third)[:3] == ("aider", "complete", 1)
     # The summary is asked for while the process starts, before there is a prompt.
-    assert "compaction" in [*shape(spans, second), *shape(spans, third)]
+    assert "compaction" in [*outline(spans, second), *outline(spans, third)]
     kinds = [span["attributes"].get("heron.call.auxiliary_kind") for span in chat_spans(spans)]
     assert kinds.count("compaction") >= 1
     assert len(in_sessions(chat_spans(spans))) == 2
@@ -142,6 +142,6 @@ def test_editor_of_the_architect_is_its_sub_agent(
     _, spans = observed
     first, second = sessions_of(spans)[1]
     assert counts(first) == ("aider", "complete", 3, 0, 2)
-    editor = ["invoke_agent editor", EDITOR, "commit_message", EDITOR, "commit_message"]
-    assert shape(spans, first) == [ARCHITECT, editor]
-    assert shape(spans, second) == [ARCHITECT]
+    editor = ["invoke_agent editor", [EDITOR, "commit_message", EDITOR, "commit_message"]]
+    assert outline(spans, first) == [ARCHITECT, editor]
+    assert outline(spans, second) == [ARCHITECT]

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.agent_plan import FIRST, SECOND, TASK, outline, planned
+from tests.support.agent_plan import FIRST, SECOND, TASK, planned
 from tests.support.client_settings import COPILOT, install_copilot
 from tests.support.ground_truth import chat_spans, differences, turns
 from tests.support.llm_answers import Asked, Delivery, Reply, Tokens, ToolUse, act, say
 from tests.support.llm_server import Script
 from tests.support.npm_clients import Span, observe
+from tests.support.turn_shapes import outline
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.agent_plan import FIRST, SECOND, TASK, delegation, outline, planned
+from tests.support.agent_plan import FIRST, SECOND, TASK, delegation, planned
 from tests.support.client_settings import COPILOT, KEY, URL, install_copilot
 from tests.support.ground_truth import chat_spans, differences, turns
 from tests.support.npm_clients import install, observe
+from tests.support.turn_shapes import outline
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agent_plan import FIRST, SECOND, TASK, outline, planned
+from tests.support.agent_plan import FIRST, SECOND, TASK, planned
 from tests.support.ground_truth import differences, turns
 from tests.support.llm_answers import ToolUse, act, say
 from tests.support.npm_clients import PORT, install_python, observe
+from tests.support.turn_shapes import outline
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 

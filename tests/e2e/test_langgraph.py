@@ -15,7 +15,7 @@ from tests.support.ground_truth import Entry, Span, differences
 from tests.support.llm_answers import Asked, Plain, Reply, Tokens, ToolUse, act, say
 from tests.support.npm_clients import PORT, observe
 from tests.support.pypi_clients import PROGRAMS, install
-from tests.support.turn_shapes import counts, sessions_of, shape
+from tests.support.turn_shapes import counts, outline, sessions_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
@@ -100,7 +100,7 @@ def test_two_prompts_with_parallel_tools_are_two_turns_of_one_session(
         (agent_of(name), "complete", 1, 0, 0),
     ]
     call = call_of(name)
-    assert [shape(spans, turn) for turn in session] == [
+    assert [outline(spans, turn) for turn in session] == [
         [call, "execute_tool count_bells", "execute_tool count_clocks", call],
         [call],
     ]
@@ -119,10 +119,10 @@ def test_two_helpers_with_one_task_are_nested_below_their_tool_runs(
     ]
     call = call_of(name)
     inner = f"chat {ANTHROPIC}" if name.startswith("mixed") else call
-    helper = [f"invoke_agent {agent_of(name)}", inner, "execute_tool count_bells", inner]
-    helping = ["execute_tool ask_helper", helper]
-    assert shape(spans, session[0]) == [call, helping, helping, "execute_tool count_clocks", call]
-    assert shape(spans, session[1]) == [call]
+    helper = [f"invoke_agent {agent_of(name)}", [inner, "execute_tool count_bells", inner]]
+    helping = ["execute_tool ask_helper", [helper]]
+    assert outline(spans, session[0]) == [call, helping, helping, "execute_tool count_clocks", call]
+    assert outline(spans, session[1]) == [call]
 
 
 def test_session_goes_on_after_its_history_was_summarised(
@@ -135,5 +135,5 @@ def test_session_goes_on_after_its_history_was_summarised(
         ("complete", 1, 0),
         ("complete", 1, 0),
     ]
-    beside = [name for turn in session for name in shape(spans, turn) if name == "compaction"]
+    beside = [name for turn in session for name in outline(spans, turn) if name == "compaction"]
     assert beside == ["compaction"]

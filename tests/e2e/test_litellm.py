@@ -16,7 +16,7 @@ from tests.support.llm_answers import Asked, Failure, Plain, Reply, Tokens, Tool
 from tests.support.llm_server import Script
 from tests.support.npm_clients import PORT, observe
 from tests.support.pypi_clients import PROGRAMS, install
-from tests.support.turn_shapes import counts, sessions_of, shape
+from tests.support.turn_shapes import counts, outline, sessions_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
@@ -98,7 +98,7 @@ def test_two_prompts_are_two_turns_and_a_retry_stays_in_its_turn(
         (agent, "complete", 2, 0, 0),
     ]
     assert [turn["attributes"].get("gen_ai.agent.version") for turn in session] == [version] * 2
-    assert [shape(spans, turn) for turn in session] == [
+    assert [outline(spans, turn) for turn in session] == [
         [call, "execute_tool depth", "execute_tool width", call],
         [call, call],
     ]
@@ -109,8 +109,8 @@ def test_another_provider_that_takes_over_answers_in_the_same_turn(
 ) -> None:
     _, spans = observed
     first, second = sessions_of(spans)[SESSIONS.index("plain-fallback")]
-    assert shape(spans, first) == [OPENAI, "execute_tool depth", "execute_tool width", OPENAI]
-    attempts = shape(spans, second)
+    assert outline(spans, first) == [OPENAI, "execute_tool depth", "execute_tool width", OPENAI]
+    attempts = outline(spans, second)
     assert attempts == [*[OPENAI] * (len(attempts) - 1), ANTHROPIC]
     assert len(attempts) > 1
     assert counts(second)[:2] == ("generic", "complete")

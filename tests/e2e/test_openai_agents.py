@@ -14,7 +14,7 @@ from tests.support.ground_truth import Entry, Span, differences
 from tests.support.llm_answers import Asked, Plain, Reply, Tokens, ToolUse, act, say
 from tests.support.npm_clients import PORT, observe
 from tests.support.pypi_clients import PROGRAMS, install
-from tests.support.turn_shapes import counts, in_sessions, sessions_of, shape
+from tests.support.turn_shapes import counts, in_sessions, outline, sessions_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
@@ -91,7 +91,7 @@ def test_two_prompts_with_parallel_tools_are_two_turns_of_one_session(
         ("openai-agents", "complete", 2, 2, 0),
         ("openai-agents", "complete", 1, 0, 0),
     ]
-    assert [shape(spans, turn) for turn in session] == [
+    assert [outline(spans, turn) for turn in session] == [
         [CALL, "execute_tool count_boats", "execute_tool count_oars", CALL],
         [CALL],
     ]
@@ -108,15 +108,15 @@ def test_agents_as_tools_are_nested_and_a_hand_off_goes_on(
         ("openai-agents", "complete", 6, 4, 0),
         ("openai-agents", "complete", 3, 2, 0),
     ]
-    counter = ["invoke_agent ask_counter", CALL, "execute_tool count_boats", CALL]
-    assert shape(spans, session[0]) == [
+    counter = ["invoke_agent ask_counter", [CALL, "execute_tool count_boats", CALL]]
+    assert outline(spans, session[0]) == [
         CALL,
-        ["execute_tool ask_counter", counter],
-        ["execute_tool ask_counter", counter],
+        ["execute_tool ask_counter", [counter]],
+        ["execute_tool ask_counter", [counter]],
         CALL,
     ]
     handed_off = ["execute_tool transfer_to_registrar", "execute_tool count_oars"]
-    assert shape(spans, session[1]) == [CALL, handed_off[0], CALL, handed_off[1], CALL]
+    assert outline(spans, session[1]) == [CALL, handed_off[0], CALL, handed_off[1], CALL]
 
 
 def test_sessions_are_those_that_the_program_or_the_server_keeps(

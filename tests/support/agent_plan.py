@@ -6,7 +6,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from tests.support.ground_truth import Span, children
 from tests.support.llm_answers import Asked, Json, Plain, Reply, ToolUse, act, say
 from tests.support.llm_server import Script
 
@@ -80,12 +79,3 @@ def delegation(command: str, arguments: Json, spawn: str, task: Json) -> Plan:
         ],
         SECOND: [say("Printed again.")],
     }
-
-
-def outline(spans: Sequence[Span], parent: Span) -> list[Json]:
-    """Return the names below a span in order, each with those below it when there are any."""
-    found: list[Json] = []
-    for child in children(spans, parent):
-        below = outline(spans, child)
-        found.append([child["name"], below] if below else child["name"])
-    return found

@@ -16,18 +16,18 @@ def sessions_of(spans: Sequence[Span]) -> list[list[Span]]:
     return list(found.values())
 
 
-def shape(spans: Sequence[Span], of: Span) -> list[Json]:
-    """Return the names of the spans below one; one with spans below is a list that it leads.
+def outline(spans: Sequence[Span], parent: Span) -> list[Json]:
+    """Return the names below a span in order, each with those below it when there are any.
 
     Auxiliary calls have their kind as a name. Spans that start together, such as parallel tool
     runs of an answer that is not streamed, are in the order of their names.
     """
     found: list[tuple[int, str, Json]] = []
-    for child in children(spans, of):
+    for child in children(spans, parent):
         kind = child["attributes"].get("heron.call.auxiliary_kind")
-        below = shape(spans, child)
+        below = outline(spans, child)
         name = kind or child["name"]
-        found.append((child["start_time_unix_nano"], name, [name, *below] if below else name))
+        found.append((child["start_time_unix_nano"], name, [name, below] if below else name))
     return [each for _, _, each in sorted(found, key=lambda each: each[:2])]
 
 

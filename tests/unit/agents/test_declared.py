@@ -375,7 +375,8 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
     child = facts(call([user("x")], headers={**agent, "x-parent-run": "r-1"}), profile)
     assert (child.role, child.session_id, child.subagent_id) == (CallRole.SUBAGENT, "r-1", "r-2")
     plan = call([user("Welcome!"), assistant("Hi."), user("do it\n-- acme says")],
-                headers=agent, text="the plan", system_texts=["You plan things."])  # fmt: skip
+                headers=agent, offered=None, text="the plan",
+                system_texts=["You plan things."])  # fmt: skip
     planned = facts(plan, profile)
     assert (planned.task_texts, planned.awaits_report) == (("do it",), True)
     assert [(each.prompt, each.name) for each in planned.spawns] == [("the plan", "worker")]

@@ -62,3 +62,27 @@ def test_call_in_flight_when_the_wait_is_over_does_not_stop_the_clock() -> None:
 def test_agent_without_reports_is_not_waited_for(lead: list[str]) -> None:
     turns = Turns().feed(asks("Greet.", 0, system_texts=lead)).advance(5)
     assert len(turns.turns) == (0 if lead is CODER else 1)
+
+
+CLINE = {"user-agent": "Cline/3.0.47"}
+
+
+@pytest.mark.parametrize(
+    ("report", "joins"),
+    [
+        ("[read_file for 'a.txt'] Result:\none line", True),
+        ("[ask_followup_question for 'which?'] Result:\n<answer>this</answer>", True),
+        ("[ERROR] You did not use a tool in your previous response! Please retry ...", True),
+        ("[attempt_completion] Result:\nThe user has provided feedback: and now?", False),
+        ("[x] is done, what next?", False),
+    ],
+)
+def test_result_of_a_tool_that_was_asked_for_in_text_is_no_prompt(report: str, joins: bool) -> None:
+    calls = [asks(prompt, start, system_texts=[], headers=CLINE)
+             for prompt, start in (("Greet.", 0), (report, 10))]  # fmt: skip
+    assert [turn.calls for turn in run(calls).turns] == ([2] if joins else [1, 1])
+
+
+def test_answer_of_an_agent_with_tools_is_not_waited_upon() -> None:
+    offering = call([user("Greet.")], 0, offered=("read_file",), text="Hello.", headers=CLINE)
+    assert len(Turns().feed(offering).advance(5).turns) == 1
