@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import pypi_clients
 from tests.support.agent_plan import FIRST, SECOND, TASK, planned
 from tests.support.ground_truth import differences, turns
 from tests.support.llm_answers import ToolUse, act, say
-from tests.support.npm_clients import PORT, install_python, observe
+from tests.support.npm_clients import PORT, observe
 from tests.support.turn_shapes import outline
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
@@ -47,7 +48,7 @@ def test_prompts_are_turns_of_one_session_and_a_sub_agent_is_below_its_tool(tmp_
         DELEGATE: [act(delegate), say("The helper counted 42.")],
         TASK: [act(terminal("call_sub123456789")), say("There are 42.")],
     }
-    command = install_python("hermes", "hermes-agent==0.19.0", "hermes")
+    command = pypi_clients.install("hermes", "hermes", "hermes-agent==0.19.0")
     log, spans = observe(
         tmp_path,
         planned(plan),

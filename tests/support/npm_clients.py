@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run agents from npm and PyPI with a private home and network, and nothing of our environment."""
+"""Run agents with a private home and network, and nothing of our environment; those from npm."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -16,7 +14,7 @@ from tests.support.decoding import spans_of
 from tests.support.llm_server import LlmServer, Script
 from tests.support.netns import private_network
 
-SETUP = Path(__file__).parents[1] / "e2e" / "setup"
+SETUP = Path(__file__).parents[1] / "e2e" / "setup" / "npm_client.sh"
 INSTALL_TIMEOUT_S = 540
 RUN_TIMEOUT_S = 90
 PORT = 8080
@@ -26,22 +24,12 @@ Span = dict[str, Any]
 
 def install(name: str, package: str, version: str, command: str) -> Path:
     """Install the pinned version when it is missing; return its command."""
-    return _installed(SETUP / "npm_client.sh", name, package, version, command)
-
-
-def install_python(name: str, requirement: str, command: str) -> Path:
-    """Install ``requirement`` from PyPI when it is missing; return its command."""
-    return _installed(SETUP / "python_client.sh", name, requirement, command)
-
-
-def _installed(script: Path, *arguments: str) -> Path:
     done = subprocess.run(
-        [script, *arguments],
+        [SETUP, name, package, version, command],
         stdout=subprocess.PIPE,
         text=True,
         timeout=INSTALL_TIMEOUT_S,
         check=True,
-        env={**os.environ, "PYTHON": sys.executable},
     )
     return Path(done.stdout.strip())
 

@@ -461,11 +461,7 @@ def test_hostile_pattern_ends() -> None:
         ({"name": "x", "systems": ("",)}, "systems", "must not be empty"),
         ({"name": "x", "prompts": ("",)}, "prompts", "must not be empty"),
         ({"name": "x", "systems": ("a",), "preambles": ("",)}, "preambles", "must not be empty"),
-        (
-            {"name": "x", "systems": ("a",), "subagent_reports": ("",)},
-            "subagent_reports",
-            "must not be empty",
-        ),
+        ({"name": "x", "systems": ("a",), "reports": ("",)}, "reports", "must not be empty"),
         ({"name": "x", "systems": ("a",), "trailers": ("",)}, "trailers", "must not be empty"),
         ({"name": "x", "headers": {"X-Up": "*"}}, "headers.X-Up", "field name in lower case"),
         ({"name": "x", "systems": ("a",), "session": ("cookie:a",)}, "session", "header:NAME"),
