@@ -41,6 +41,7 @@ SHOWN = {
     "gemini-vertex": (76, 77),
     "ipv6-segments": (5,),
     "mistral-calls": (61,),
+    "mistral-conversations": (60,),
     "ollama-calls": (59,),
     "ollama-sdk": (59,),
     "openai-chat-agent": (60,),

@@ -55,6 +55,7 @@ OPERATIONS = {
     "bedrock-converse": "chat",
     "bedrock-invoke": "chat",
     "cohere": "chat",
+    "mistral-conversations": "chat",
 }
 CLOCK_SLACK_NS = 400_000_000  # between a packet and the server's note of it, on a busy machine
 
@@ -325,6 +326,10 @@ def _finish(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
         yield "finish_reasons", None, attributes.get("gen_ai.response.finish_reasons")
         return
     expected = [FINISH[stop] for stop in stops]
+    if entry["wire_api"] == "mistral-conversations" and entry["ended"]:
+        # It has no word at all.
+        called = any(not call["server_side"] for call in entry["choices"][0]["tool_calls"])
+        expected = ["tool_call" if called else "stop"]
     if stops == ["completed"] and any(
         not call["server_side"] for call in entry["choices"][0]["tool_calls"]
     ):

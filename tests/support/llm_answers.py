@@ -201,6 +201,8 @@ def wire_api_of(method: str, path: str) -> str | None:
         return "ollama"
     if path.startswith("/model/"):
         return "bedrock-converse" if "/converse" in path else "bedrock-invoke"
+    if "/v1/conversations" in path:
+        return "mistral-conversations"
     if path.endswith("/v2/chat"):
         return "cohere"
     if path.endswith(("/v1/messages", "awPredict")):

@@ -21,6 +21,8 @@ def in_chat_words(wire_api: str, path: str, request: Json) -> Json:
             return _of_gemini(path, request)
         case "gemini-live":
             return _of_gemini(f"/models/{request['model']}:streamGenerateContent", request)
+        case "mistral-conversations":
+            return _of_conversation(request)
         case "openai-completions":
             prompts = request["prompt"]
             prompts = prompts if isinstance(prompts, list) else [prompts]
@@ -54,6 +56,22 @@ def in_chat_words(wire_api: str, path: str, request: Json) -> Json:
             return {"model": named[1], **request} if named else request
         case _:
             return request
+
+
+def _of_conversation(request: Json) -> Json:
+    asked = {"model": "", **request, **request.get("completion_args", {})}
+    said = asked.pop("instructions", None)
+    messages = [{"role": "system", "content": said}] if said else []
+    inputs = request.get("inputs", [])
+    if isinstance(inputs, str):
+        inputs = [{"role": "user", "content": inputs}]
+    for entry in inputs:
+        if entry.get("type") == "function.result":
+            result = {"tool_call_id": entry["tool_call_id"], "content": entry["result"]}
+            messages.append({"role": "tool", **result})
+        else:
+            messages.append({"role": entry["role"], "content": entry["content"]})
+    return asked | {"messages": messages, "seed": asked.get("random_seed")}
 
 
 def _of_cohere(message: Json) -> Json:

@@ -38,6 +38,7 @@ from tests.support.llm_render import (
     openai_body,
     openai_events,
 )
+from tests.support.llm_render_conversations import conversation_body, conversation_events
 from tests.support.llm_render_responses import (
     responses_body,
     responses_error,
@@ -127,6 +128,8 @@ def rendered_events(
             return converse_events(answer, facts[2])
         case "bedrock-invoke", _:
             return invoke_events(answer, *facts, asked.body)
+        case "mistral-conversations", _:
+            return conversation_events(answer, *facts[1:])
         case "cohere", _:
             return cohere_events(answer, facts[0], facts[2])
         case _, "mistral":
@@ -154,6 +157,8 @@ def rendered_body(asked: Asked, answer: Answer, facts: tuple[Json, str, Tokens])
             return converse_body(answer, facts[2])
         case "bedrock-invoke", _:
             return invoke_body(answer, *facts, asked.body)
+        case "mistral-conversations", _:
+            return conversation_body(answer, *facts[1:])
         case "cohere", _:
             return cohere_body(answer, facts[0], facts[2])
         case _, "mistral":

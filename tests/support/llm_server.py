@@ -145,7 +145,7 @@ class LlmServer:
 
     def response_id(self, wire_api: str, index: int) -> str | None:
         """Return the id of a response; Ollama and Converse send none."""
-        if wire_api in ("ollama", "bedrock-converse", "gemini-live"):
+        if wire_api in ("ollama", "bedrock-converse", "gemini-live", "mistral-conversations"):
             return None
         digest = blake2b(f"{self._name}/{index}".encode(), digest_size=12).hexdigest()
         prefixes = {

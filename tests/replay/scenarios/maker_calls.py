@@ -199,6 +199,67 @@ def mistral_drive(url: str) -> None:
                 pass
 
 
+def counted(input_tokens: int, output_tokens: int) -> Tokens:
+    """Return counts of an API that tells no others."""
+    return Tokens(input=input_tokens, output=output_tokens, untold=("cache_read", "reasoning"))
+
+
+def conversation_script() -> Script:
+    """Answers in the order of ``conversation_drive``."""
+    own: Json = {"model": MISTRAL}  # an appended request names none
+    searched = ToolUse(id="entry_0", name="web_search", arguments={}, server_side=True)
+    both = Answer(
+        choices=(Choice(blocks=(searched, Text(text="At 06:14.")), stop="stop"),),
+        tokens=counted(40, 9),
+        **own,
+    )
+    calls = looks("D681PevKs", "a9Xk2LmQ0")
+    return in_order(
+        [
+            both,
+            act(*calls, tokens=counted(90, 40), **own),
+            say("Kuivastu 06:14, Virtsu 06:02.", tokens=counted(150, 14), **own),
+            act(*calls, tokens=counted(90, 40), **own),
+            say("Both before seven.", tokens=counted(150, 5), **own),
+            Failure(status=422, type="invalid_request_error", message="No such entry."),
+            say(COUNT, tokens=counted(20, 9), **own, delivery=HANG),
+            say(COUNT, tokens=counted(20, 9), **own, delivery=FALLS),
+        ]
+    )
+
+
+def conversation_drive(url: str) -> None:
+    """Start a conversation of Mistral, append to it and restart it, whole and streamed."""
+    from mistralai.client import Mistral
+
+    results: Json = [
+        {"type": "function.result", "tool_call_id": identity, "result": tide}
+        for identity, tide in zip(("D681PevKs", "a9Xk2LmQ0"), TIDES.values(), strict=True)
+    ]
+    started: Json = {"model": MISTRAL, "instructions": "Be brief.", "tools": openai_tools([TIDE])}
+    with Mistral(api_key="dummy-not-a-key", server_url=url) as client:
+        talk: Any = client.beta.conversations
+        arguments = {"temperature": 0.2, "max_tokens": 90, "random_seed": 7}
+        first = talk.start(
+            inputs="When is low water in Kuivastu?", completion_args=arguments, **started
+        )
+        same: Json = {"conversation_id": first.conversation_id}
+        talk.append(inputs="And in Virtsu?", **same)
+        talk.append(inputs=results, **same)
+        for inputs in (PROMPT, results):
+            for _ in talk.append_stream(inputs=inputs, **same):
+                pass
+        with failing():
+            talk.restart(from_entry_id="entry_9", inputs="Again?", **same)
+        with talk.start_stream(inputs=PROMPT, **started) as left:
+            for _ in islice(left, 4):
+                pass
+        with failing():
+            for _ in talk.restart_stream(from_entry_id="entry_0", inputs=PROMPT, **same):
+                pass
+            raise ConnectionError  # the SDK ends such a stream in silence
+
+
 def cohere_script() -> Script:
     """Answers in the order of ``cohere_drive``."""
     look = looks("tide_kuivastu_1x0", "tide_virtsu_7c2")
@@ -427,6 +488,15 @@ SCENARIOS = (
         "status, a stream that the client leaves and one that breaks.",
         script=mistral_script,
         drive=mistral_drive,
+        packages=("mistralai",),
+    ),
+    Scenario(
+        name="mistral-conversations",
+        about="Conversations of the mistralai SDK: started, appended to and restarted, whole and "
+        "streamed, a tool of the server, tool loops, an error status, a stream that the client "
+        "leaves and one that breaks.",
+        script=conversation_script,
+        drive=conversation_drive,
         packages=("mistralai",),
     ),
     Scenario(
