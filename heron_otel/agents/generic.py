@@ -99,6 +99,12 @@ def _wire_session(view: CallView) -> str | None:
         value = headers.get(name)
         if value and len(value) <= _MAX_ID_CHARS:
             return value
+    response = view.response
+    if response is not None and response.metadata:
+        # The answer to the first request names the conversation that later ones go on with.
+        told = response.metadata.get("conversation")
+        if isinstance(told, str) and 0 < len(told) <= _MAX_ID_CHARS:
+            return told
     metadata = view.request.metadata
     if not metadata:
         return None

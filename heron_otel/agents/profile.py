@@ -48,9 +48,10 @@ def is_terminal(view: CallView, calls: tuple[ToolCall, ...]) -> bool:
     if response is None or view.error is not None or calls or not response.stop_reasons:
         return False
     stop = response.stop_reasons[0]
-    if stop is None or stop in _OPEN_STOPS:
-        return False
-    return not response.finish_reasons or response.finish_reasons[0] not in _OPEN_FINISHES
+    finish = response.finish_reasons[0] if response.finish_reasons else None
+    if stop is None:
+        return finish == "stop"  # of an API without a word for it
+    return stop not in _OPEN_STOPS and finish not in _OPEN_FINISHES
 
 
 def is_program_call(view: CallView) -> bool:

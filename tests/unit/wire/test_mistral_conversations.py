@@ -10,10 +10,12 @@ import pytest
 from heron_otel.records.wire import LlmCall
 from heron_otel.wire.calls import WireCalls
 from tests.support.calls import SOURCE, call_of
-from tests.support.exchanges import make_exchange, named_events_of
+from tests.support.exchanges import START_NS, make_exchange, named_events_of
+from tests.support.turns import run
 
 PATH = "/v1/conversations"
 HOST = "api.mistral.ai"
+LATER_NS = START_NS + 2 * 1_000_000_000
 USAGE = {
     "prompt_tokens": 20,
     "completion_tokens": 7,
@@ -118,6 +120,19 @@ def test_tool_call_and_its_result() -> None:
     (message,) = second.request.messages
     assert (message.role, message.parts[0]["type"]) == ("tool", "tool_call_response")
     assert message.parts[0]["response"] == "3"
+
+
+def test_start_and_what_is_appended_are_one_session() -> None:
+    result = {"type": "function.result", "tool_call_id": "abc", "result": "3"}
+    first = talk(START, whole(CALL))
+    second = talk({"inputs": [result]}, whole(SAID), path=f"{PATH}/conv_1", start_ns=LATER_NS)
+    out = run([first, second])
+    (turn,) = out.turns
+    assert (turn.calls, turn.tool_calls, turn.status) == (2, 1, "complete")
+    assert turn.key.session_id == turn.key.conversation_id == "conv_1"
+    (tool,) = out.tools
+    assert tool.result is not None
+    assert tool.result.result == "3"
 
 
 def test_restart_from_an_entry() -> None:
