@@ -128,6 +128,7 @@ class _Text(msgspec.Struct):
     read: int | None = None  # tokens
     written: int | None = None
     cached: int | None = None
+    reasoning: int | None = None
 
 
 class GenerateFold:
@@ -179,6 +180,7 @@ class GenerateFold:
             input_tokens=_sum([text.read for text in texts]),
             output_tokens=_sum([text.written for text in texts]),
             cache_read_tokens=_sum([text.cached for text in texts]),
+            reasoning_tokens=_sum([text.reasoning for text in texts]),
         )
         answer.usage = known if known != Usage() else None
         if texts and all(text.stop_reason is not None for text in texts):
@@ -236,6 +238,7 @@ class GenerateFold:
         if text.repeats is None:
             text.repeats = _repeats(value.get("output_ids"), before, text.written)
         text.cached = count(meta.get("cached_tokens"))
+        text.reasoning = count(meta.get("reasoning_tokens"))
         new = value.get("text")
         return isinstance(new, str) and _follow(text, new)
 

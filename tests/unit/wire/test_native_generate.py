@@ -146,6 +146,15 @@ def test_sglang_stream_may_bring_only_what_is_new() -> None:
     assert texts_of(call) == ["".join(pieces)]
 
 
+def test_sglang_counts_reasoning_in_its_meta_info() -> None:
+    answer = sglang(" Paris", 9, STOP)
+    answer["meta_info"]["reasoning_tokens"] = 7
+    call = call_of(make_exchange(SGLANG, answer, path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.usage is not None
+    assert (call.response.usage.output_tokens, call.response.usage.reasoning_tokens) == (9, 7)
+
+
 PIECES = ["a", "ab", "abc", "x"]
 
 
