@@ -7,20 +7,16 @@ summaries is in the capture, so it lives in a temporary folder that is removed.
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from tests.replay.scenarios.langgraph_agents import INSTALLED, script
 from tests.support.ground_truth import Entry, Span, differences
-from tests.support.llm_answers import Asked, Plain, Reply, Tokens, ToolUse, act, say
 from tests.support.npm_clients import PORT, observe
-from tests.support.pypi_clients import PROGRAMS, install
+from tests.support.pypi_clients import PROGRAMS, QUIET, install
 from tests.support.turn_shapes import counts, outline, sessions_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
-SECOND, THIRD = "And who winds them?", "Who rings them?"
-TASK = "Count the bells of Kihelkonna for me."
 PLAIN = ("invoked-chat", "streamed-chat", "invoked-responses", "streamed-anthropic")
 DELEGATING = ("delegating-chat", "delegating-responses", "delegating-anthropic", "mixed-chat")
 SUMMARISED = "summarised-chat"
@@ -28,39 +24,9 @@ ANTHROPIC = "claude-sonnet-4-5"
 OPENAI = "gpt-5-mini"
 
 
-def script(asked: Asked) -> Reply:
-    """Answer for every agent of the program; tool ids are as long as real ones."""
-    if asked.wire_api is None:
-        return Plain(status=404, body={})
-    items = asked.body.get("messages", asked.body.get("input"))
-    offered = [tool.get("function", tool)["name"] for tool in asked.body.get("tools", [])]
-    words, last = json.dumps(items), json.dumps(items[-1])
-    has_result = any(kind in last for kind in ('"tool"', "function_call_output", "tool_result"))
-
-    def use(name: str, number: int = 0, **arguments: str) -> ToolUse:
-        return ToolUse(id=f"call_Bell{asked.index:08d}{number}", name=name, arguments=arguments)
-
-    if not offered:
-        return say("The tower of Kihelkonna has three bells.\nIts only clock is wound by Juta.")
-    if offered == ["count_bells"]:
-        return say("Three.") if has_result else act(use("count_bells", tower="Kihelkonna"))
-    for prompt, answer in ((THIRD, "Mall rings them."), (SECOND, "Juta winds them.")):
-        if prompt in words:
-            return say(answer, tokens=Tokens(input=220, output=6, cache_read=128))
-    if has_result:
-        return say("Three bells and one clock.", tokens=Tokens(input=160, output=8))
-    clocks = use("count_clocks", 2, tower="Kihelkonna")
-    if "ask_helper" in offered:
-        return act(*(use("ask_helper", number, task=TASK) for number in range(2)), clocks)
-    return act(use("count_bells", tower="Kihelkonna"), clocks, tokens=Tokens(input=90, output=30))
-
-
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Entry], list[Span]]:
-    python = install(
-        *("langgraph", "python"),
-        *("langgraph", "langchain", "langchain-openai", "langchain-anthropic"),
-    )
+    python = install(*INSTALLED)
     return observe(
         tmp_path_factory.mktemp("langgraph") / "run",
         script,
@@ -68,7 +34,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Entry], lis
             *(python, PROGRAMS / "langgraph_sessions.py", f"http://127.0.0.1:{PORT}"),
             *(*PLAIN, *DELEGATING, SUMMARISED),
         ],
-        environment={"LANGSMITH_TRACING": "false"},
+        environment=QUIET,
         files={},
     )
 

@@ -15,7 +15,7 @@ from tests.support.ground_truth import Entry, Span, differences
 from tests.support.llm_answers import Asked, Failure, Plain, Reply, Tokens, ToolUse, act, say
 from tests.support.llm_server import Script
 from tests.support.npm_clients import PORT, observe
-from tests.support.pypi_clients import PROGRAMS, install
+from tests.support.pypi_clients import PROGRAMS, QUIET, install
 from tests.support.turn_shapes import counts, outline, sessions_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
@@ -64,7 +64,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Entry], lis
         tmp_path_factory.mktemp("litellm") / "run",
         script(),
         [python, PROGRAMS / "litellm_sessions.py", f"http://127.0.0.1:{PORT}", *SESSIONS],
-        environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"},
+        environment=QUIET,
         files={},
     )
 

@@ -6,57 +6,19 @@ It runs on a private network with a private home and a key that is none.
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from tests.replay.scenarios.openai_agents import VERSION, script
 from tests.support.ground_truth import Entry, Span, differences
-from tests.support.llm_answers import Asked, Plain, Reply, Tokens, ToolUse, act, say
 from tests.support.npm_clients import PORT, observe
-from tests.support.pypi_clients import PROGRAMS, install
+from tests.support.pypi_clients import PROGRAMS, QUIET, install
 from tests.support.turn_shapes import counts, in_sessions, outline, sessions_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
-VERSION = "0.24.0"
-SECOND = "And who counted them?"
-TASKS = ("Count the boats of Kuivastu, please.", "Count the boats of Virtsu, please.")
 CLERKS = ("responses", "chat", "chained", "stored")
 DESKS = ("responses-streamed", "chat-streamed", "kept")
 CALL = "chat gpt-5-mini"
-
-
-def script(asked: Asked) -> Reply:
-    """Answer for every agent of the program; tool ids are as long as real ones."""
-    if asked.wire_api is None:
-        return Plain(status=404, body={})
-    items = asked.body.get("messages", asked.body.get("input"))
-    offered = [tool.get("function", tool)["name"] for tool in asked.body["tools"]]
-    words, last = json.dumps(items), items[-1]
-    has_result = last.get("role") == "tool" or last.get("type") == "function_call_output"
-
-    def use(name: str, number: int = 0, **arguments: str) -> ToolUse:
-        return ToolUse(id=f"call_Boat{asked.index:08d}{number}", name=name, arguments=arguments)
-
-    if offered == ["count_boats"]:  # the counter
-        if has_result:
-            return say("There are 12.", tokens=Tokens(input=80, output=5, cache_read=64))
-        return act(use("count_boats", harbour="Kuivastu"), tokens=Tokens(input=70, output=12))
-    if offered == ["count_oars"]:  # the registrar
-        return say("Kaarel.") if has_result and "oars in" in words else act(use("count_oars",
-                   harbour="Kuivastu"))  # fmt: skip
-    if "ask_counter" in offered:  # the desk
-        if SECOND in words:
-            return act(use("transfer_to_registrar"))
-        if has_result:
-            return say("There are 24.")
-        return act(*(use("ask_counter", n, input=task) for n, task in enumerate(TASKS)))
-    if SECOND in words:
-        return say("I did.")
-    if has_result:
-        return say("There are 12, and no oars.", tokens=Tokens(input=150, output=9))
-    boats, oars = use("count_boats", 0, harbour="Kuivastu"), use("count_oars", 1, harbour="nowhere")
-    return act(boats, oars, tokens=Tokens(input=90, output=40, reasoning=16))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +31,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Entry], lis
             *(python, PROGRAMS / "openai_agents_sessions.py", f"http://127.0.0.1:{PORT}"),
             *(*CLERKS, *DESKS),
         ],
-        environment={"OPENAI_AGENTS_DISABLE_TRACING": "1"},
+        environment=QUIET,
         files={},
     )
 

@@ -14,6 +14,7 @@ import os
 import struct
 import sys
 import textwrap
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from tests.replay.scenarios import (
     faults,
     gateway_calls,
     gemini_calls,
+    langgraph_agents,
     maker_calls,
     mcp_calls,
+    openai_agents,
     openai_calls,
     other_calls,
     responses_calls,
@@ -63,6 +66,8 @@ SCENARIOS: dict[str, Scenario] = {
         gateway_calls,
         mcp_calls,
         delegation,
+        openai_agents,
+        langgraph_agents,
     )
     for scenario in module.SCENARIOS
 }
@@ -127,7 +132,7 @@ def readme(scenario: Scenario) -> str:
         textwrap.fill(scenario.about, 96),
         textwrap.fill(
             f"Recorded by `python -m tests.replay.record {scenario.name}` with "
-            f"{' and '.join(f'{name} {version(name)}' for name in scenario.packages)} "
+            f"{' and '.join((*scenario.programs, *_with_versions(scenario.packages)))} "
             "against the scripted "
             f"server of `tests/support/llm_server.py` in a network namespace of its own. {where}. "
             "Prompts, answers and keys are made up; no text of a vendor is in here. "
@@ -136,6 +141,10 @@ def readme(scenario: Scenario) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _with_versions(packages: Iterable[str]) -> list[str]:
+    return [f"{name} {version(name)}" for name in packages]
 
 
 def main() -> int:

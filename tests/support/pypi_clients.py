@@ -6,11 +6,32 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 SETUP = Path(__file__).parents[1] / "e2e" / "setup" / "python_client.sh"
 PROGRAMS = Path(__file__).parents[1] / "e2e" / "programs"
 INSTALL_TIMEOUT_S = 900
+RUN_TIMEOUT_S = 90
+QUIET = {
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "LANGSMITH_TRACING": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_TELEMETRY": "False",
+}
+
+
+def run(program: str, python: Path, *arguments: str) -> None:
+    """Run a program of ``PROGRAMS`` with a home of its own and nothing of our environment."""
+    with tempfile.TemporaryDirectory() as home:
+        subprocess.run(
+            [python, PROGRAMS / program, *arguments],
+            cwd=home,
+            env={"HOME": home, "PATH": os.defpath, "LANG": "C.UTF-8", **QUIET},
+            stdin=subprocess.DEVNULL,
+            timeout=RUN_TIMEOUT_S,
+            check=True,
+        )
 
 
 def install(name: str, command: str, *requirements: str) -> Path:

@@ -35,6 +35,7 @@ class Scenario:
     gateway: bool = False  # the clients reach the server through one: each call crosses twice
     websockets: bool = False  # whether the server takes them
     packages: tuple[str, ...] = ("openai", "anthropic")  # the SDKs that drive it
+    programs: tuple[str, ...] = ()  # with versions; they drive it in an environment of their own
 
 
 @dataclass(frozen=True)
