@@ -17,7 +17,8 @@ class Known:
     def __init__(self, limits: HopLimits, counters: Counter[str]) -> None:
         self._limits = limits
         self._counters = counters
-        self._groups: dict[str, Group] = {}  # by last text
+        self._single: dict[str, Seen] = {}  # by last text: most calls
+        self._groups: dict[str, Group] = {}  # the others
         self._by_seq: dict[int, list[Seen]] = {}
         self.open: dict[tuple[int, str], Seen] = {}
         self.parked: dict[Seen, None] = {}  # in the order of parking
@@ -31,7 +32,7 @@ class Known:
             "open": len(self.open),
             "parked": len(self.parked),
             "recent": len(self._recent),
-            "texts": len(self._groups),
+            "texts": len(self._single) + len(self._groups),
         }
 
     def announced(self, record: LlmCallStarted, lane: int) -> Seen:
@@ -50,11 +51,17 @@ class Known:
 
     def compare(self, seen: Seen) -> None:
         """Compare a call with those that have the same last text."""
-        if seen.text is None:
+        text = seen.text
+        if text is None:
             return
-        group = self._groups.get(seen.text)
+        group = self._groups.get(text)
         if group is None:
-            group = self._groups[seen.text] = Group(self._limits)
+            first = self._single.setdefault(text, seen)
+            if first is seen:
+                return
+            del self._single[text]
+            group = self._groups[text] = Group(self._limits)
+            group.add(first)
         elif seen not in group and len(group) >= self._limits.max_equal:
             oldest = next((each for each in group if each.state is State.RELEASED), None)
             if oldest is None:
@@ -63,20 +70,19 @@ class Known:
             group.remove(oldest)
         group.add(seen)
 
-    def group(self, seen: Seen) -> tuple[Seen, ...]:
-        """Return the calls with the last text of ``seen``, itself included; none without a text."""
-        return () if seen.text is None else tuple(self._groups.get(seen.text, ()))
+    def others(self, seen: Seen) -> tuple[Seen, ...]:
+        """Return the other calls with the last text of ``seen``; none without a text."""
+        group = None if seen.text is None else self._groups.get(seen.text)
+        return () if group is None else tuple([each for each in group if each is not seen])
 
     def outers(self, seen: Seen) -> dict[Seen, Seen]:
         """Return the outer call of each hop in the group of ``seen``."""
         group = None if seen.text is None else self._groups.get(seen.text)
-        return {} if group is None or len(group) < 2 else group.outers()
+        return {} if group is None else group.outers()
 
     def has_rivals(self, seen: Seen) -> bool:
         """Return whether another call with the same last text is open or waits."""
-        return any(
-            each is not seen and each.state is not State.RELEASED for each in self.group(seen)
-        )
+        return any(each.state is not State.RELEASED for each in self.others(seen))
 
     def copies(self, seen: Seen) -> list[Seen]:
         """Return what other taps saw of the same packets."""
@@ -86,11 +92,14 @@ class Known:
     def forget(self, seen: Seen) -> None:
         """Forget a call that is a copy or a hop, or of which no hop can come any more."""
         seen.state = State.GONE
-        group = None if seen.text is None else self._groups.get(seen.text)
-        if group is not None and seen.text is not None:
+        text = seen.text
+        if text is not None and self._single.get(text) is seen:
+            del self._single[text]
+        elif text in self._groups:
+            group = self._groups[text]
             group.remove(seen)
             if not group:
-                del self._groups[seen.text]
+                del self._groups[text]
         same = self._by_seq.get(seen.seq)
         if same is not None and seen in same:
             same.remove(seen)
@@ -101,7 +110,7 @@ class Known:
         """Keep a call that went on for a while: a hop of it may end late."""
         seen.state = State.RELEASED
         recent, limits = self._recent, self._limits
-        if len(self.group(seen)) > 1:
+        if self.others(seen):
             self.compare(seen)
         recent.append(seen)
         self._recent_bytes += seen.size

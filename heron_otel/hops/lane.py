@@ -86,7 +86,9 @@ class Lane:
         clock = self.clock
         if now_ns > clock.now_ns:
             clock.move(now_ns)
-            if not (self._out or self.waits) and (len(self._hops.lanes) == 1 or not self.parked):
+            if not (self._out or self.line or self.coming) and (
+                len(self._hops.lanes) == 1 or not self.parked
+            ):
                 return (now_ns,)
             self._hops.take(self, now_ns)
         elif clock.fed_ns < now_ns < clock.now_ns:
@@ -114,7 +116,7 @@ class Lane:
     @property
     def is_over(self) -> bool:
         """Return whether the source ended and nothing of it is left."""
-        return self.ended and not self.waits and not self.parked
+        return self.ended and not (self.coming or self.line or self.parked)
 
     def has_nothing_until(self, now_ns: int) -> bool:
         """Return whether nothing comes before what comes ``now_ns``: mostly so."""
@@ -122,11 +124,6 @@ class Lane:
             return False
         due = self.next_due()
         return due is None or due[0] > now_ns
-
-    @property
-    def waits(self) -> bool:
-        """Return whether anything waits in the order of this source."""
-        return bool(self.coming or self.line)
 
     def add(self, item: Came) -> None:
         """Have what comes now wait for its turn."""

@@ -20,7 +20,7 @@ from heron_otel.hops.known import Known
 from heron_otel.hops.lane import Came, End, Lane, add
 from heron_otel.hops.limits import HopLimits
 from heron_otel.hops.seen import Seen, State, size_of
-from heron_otel.hops.timeline import ANNOUNCED, CAME, Timeline
+from heron_otel.hops.timeline import ANNOUNCED, CAME, Order, Timeline
 from heron_otel.records.wire import FoldedHops, LlmCall, LlmCallStarted
 
 
@@ -64,6 +64,9 @@ class Hops:
 
     def take(self, lane: Lane, item: Came) -> None:
         """Take what comes of ``lane``, a move of its clock included."""
+        if not isinstance(item, int | End):
+            self._waiting += 1
+            self._waiting_bytes += size_of(item)
         if isinstance(item, LlmCallStarted):
             seen = self._known.announced(item, lane.index)
             known_ns = min(lane.clock.now_ns, seen.started_ns + self._limits.announced_ns)
@@ -71,9 +74,6 @@ class Hops:
             if len(self._known.open) > self._limits.max_open:
                 self.counters["open_limit"] += 1
                 self._forget_open(next(iter(self._known.open.values())), known_ns)
-        if not isinstance(item, int | End):
-            self._waiting += 1
-            self._waiting_bytes += size_of(item)
         if len(self.lanes) == 1 and not lane.ended and lane.has_nothing_until(lane.clock.now_ns):
             self._enter(lane, item, lane.clock.now_ns)
             self._let_go()
@@ -86,20 +86,27 @@ class Hops:
     def settle(self) -> None:
         """Do everything whose moment has come; when too much waits, also the first of the rest."""
         while True:
-            forced = self._is_full()
-            turn = self._timeline.next(forced=forced)
+            while (turn := self._timeline.next(forced=False)) is not None:
+                self._do(*turn, wait=True)
+            self._let_go()
+            if not self._is_full():
+                return
+            turn = self._timeline.next(forced=True)
             if turn is None:
                 return
-            lane, (moment_ns, kind, *_) = turn
-            if kind == ANNOUNCED:
-                seen = lane.announced.popleft()[1]
-                if seen.state is State.OPEN:
-                    self._known.compare(seen)
-            elif kind == CAME:
-                self._enter(lane, lane.coming.popleft()[1], moment_ns)
-            else:
-                self._decide(lane, lane.take_due(), moment_ns, wait=not forced)
-            self._let_go()
+            self._do(*turn, wait=False)
+
+    def _do(self, lane: Lane, order: Order, *, wait: bool) -> None:
+        """Do what has its turn."""
+        moment_ns, kind = order[:2]
+        if kind == ANNOUNCED:
+            seen = lane.announced.popleft()[1]
+            if seen.state is State.OPEN:
+                self._known.compare(seen)
+        elif kind == CAME:
+            self._enter(lane, lane.coming.popleft()[1], moment_ns)
+        else:
+            self._decide(lane, lane.take_due(), moment_ns, wait=wait)
 
     def _is_full(self) -> bool:
         limits = self._limits
@@ -115,7 +122,9 @@ class Hops:
 
     def _enter(self, lane: Lane, item: Came, now_ns: int) -> None:
         """Give what came its place in the line of its source."""
-        if isinstance(item, LlmCall):
+        if isinstance(item, int):
+            add(lane.line, item, now_ns)
+        elif isinstance(item, LlmCall):
             self._end(lane, item, now_ns)
         elif isinstance(item, LlmCallStarted):
             seen = self._known.open.get((lane.index, item.key))
@@ -140,7 +149,7 @@ class Hops:
         if seen.state is not State.HELD:
             return
         known_ns = seen.started_ns + self._limits.reach_ns
-        for each in self._known.group(seen):
+        for each in self._known.others(seen):
             if each.waits:
                 self._decide_at(now_ns, each)
         if now_ns >= known_ns <= lane.clock.fed_ns and not self._may_have_more(seen):
@@ -222,7 +231,7 @@ class Hops:
 
     def _look_again(self, gone: Seen, now_ns: int) -> None:
         """Decide on the hops that waited for a call that is not there any more."""
-        parked = [each for each in self._known.group(gone) if each.state is State.PARKED]
+        parked = [each for each in self._known.others(gone) if each.state is State.PARKED]
         for each in sorted(parked, key=lambda each: (each.started_ns, each.key)):
             if each.state is State.PARKED:  # the one before may have taken it along
                 outer = self._known.outers(each).get(each)
@@ -280,6 +289,7 @@ class Hops:
         if seen.in_line:
             seen.record = call
             return
+        self._let_go()  # what was decided before
         lane = self.lanes[seen.lane]
         if lane.clock.now_ns > now_ns:
             lane.put(now_ns)

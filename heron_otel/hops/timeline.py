@@ -34,14 +34,22 @@ class Timeline:
 
     def next(self, *, forced: bool) -> tuple[Lane, Order] | None:
         """Return what has its turn, and the lane it is of; ``forced``: whether read or not."""
-        lanes = self.lanes if len(self.lanes) == 1 else sorted(self.lanes, key=_by_next)
-        for number, lane in enumerate(lanes):
+        if len(self.lanes) == 1:
+            return self._next_alone(self.lanes[0], forced=forced)
+        for number, lane in enumerate(sorted(self.lanes, key=_by_next)):
             order = _next_of(lane)
             if order is None:
                 break
             if forced or self._is_read(lane, order, is_first=not number):
                 return lane, order
         return None
+
+    def _next_alone(self, lane: Lane, *, forced: bool) -> tuple[Lane, Order] | None:
+        order = _next_of(lane)
+        if order is None:
+            return None
+        is_read = order[1] != DUE or lane.ended or lane.clock.fed_ns >= order[0]
+        return (lane, order) if is_read or forced else None
 
     def _is_read(self, lane: Lane, order: Order, *, is_first: bool) -> bool:
         """Return whether the sources were read up to the moment of something of ``lane``.
@@ -74,11 +82,10 @@ def _by_next(lane: Lane) -> Order:
 def _next_of(lane: Lane) -> Order | None:
     """Return what comes next of ``lane``."""
     first: Order | None = None
-    if lane.announced:
-        first = (lane.announced[0][0], ANNOUNCED, 0, "")
     if lane.coming:
-        came = (lane.coming[0][0], CAME, 0, "")
-        first = came if first is None else min(first, came)
+        first = (lane.coming[0][0], CAME, 0, "")
+    if lane.announced and (first is None or lane.announced[0][0] <= first[0]):
+        first = (lane.announced[0][0], ANNOUNCED, 0, "")
     due = lane.next_due()
     if due is not None and (first is None or due[0] < first[0]):
         return (due[0], DUE, due[1], due[2])
