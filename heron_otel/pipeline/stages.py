@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from heron_otel.log import get_logger
@@ -51,22 +51,28 @@ class Guarded(Generic[I, O]):
 
     def feed(self, record: I) -> Iterator[O]:
         """Yield what the stage yields for ``record``."""
-        return self._guard(lambda: self._stage.feed(record))
+        try:
+            yield from self._stage.feed(record)
+        except Exception as error:
+            self._failed(error)
 
     def advance(self, now_ns: int) -> Iterator[O]:
         """Yield what times out in the stage."""
-        return self._guard(lambda: self._stage.advance(now_ns))
+        try:
+            yield from self._stage.advance(now_ns)
+        except Exception as error:
+            self._failed(error)
 
     def finish(self) -> Iterator[O]:
         """Yield what the stage has left."""
-        return self._guard(self._stage.finish)
-
-    def _guard(self, call: Callable[[], Iterable[O]]) -> Iterator[O]:
         try:
-            yield from call()
+            yield from self._stage.finish()
         except Exception as error:
-            log.exception("stage failed on a record", stage=self._name)
-            self._on_failure(self._name, error)
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        log.exception("stage failed on a record", stage=self._name)
+        self._on_failure(self._name, error)
 
 
 class Chained(Generic[I, M, O]):

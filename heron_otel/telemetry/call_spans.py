@@ -211,9 +211,8 @@ class CallSpans:
             if isinstance(number, int | float) and not isinstance(number, bool):
                 attributes[name] = float(number)
         for suffix, name in _INTEGERS:
-            integer = _integer(parameters.get(suffix))
-            if integer is not None:
-                attributes[name] = integer
+            if suffix in parameters:
+                _add(attributes, name, _integer(parameters[suffix]))
         top_k = _integer(parameters.get("top_k"))
         if top_k is not None:
             attributes[semconv.REQUEST_TOP_K] = top_k if self._semconv.latest else float(top_k)

@@ -236,3 +236,22 @@ def test_calls_are_counted_by_agent() -> None:
         assert len(list(stage.feed(call([user("hi")], text="x", operation=operation)))) == 1
     assert stage.counters == {"generic": 2, "none": 1}
     assert list(stage.advance(1)) == list(stage.finish()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ("Write a TITLE for this.", "title"),
+        ("Three titles, please.", "title"),
+        ("Give a summary.", "compaction"),
+        ("Please summarise it.", "compaction"),
+        ("You were Summarizing.", "compaction"),
+        ("Compact the talk.", "compaction"),
+        ("A condensed form.", "compaction"),
+        ("Extract the most relevant context from it.", "compaction"),
+        ("Untitled, and subtitles too.", None),
+        ("Read the context from disk.", None),
+    ],
+)
+def test_words_of_side_calls_are_found_in_any_case(asked: str, kind: str | None) -> None:
+    assert generic(user(asked), offered=None).side_kind == kind
