@@ -12,6 +12,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.captures import PROFILES, write_capture
+from benchmarks.traffic import PROSE
 
 FOLDER = Path(".cache/bench")
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -69,6 +72,24 @@ FLOORS = (
     Floor("calls found", "records", "small", lambda r: r["calls"], 40_000, True, "of 40,000"),
     Floor("calls found", "records", "clean", lambda r: r["calls"], 400, True, "of 400"),
     Floor(
+        "calls with costs",
+        "records",
+        "agent",
+        lambda r: 1e6 / (r["cpu_s"] / r["calls"] * 1e6 + r["cost"] + r["prompt cache"]),
+        2_300,
+        True,
+        "/s",
+    ),
+    Floor(
+        "calls with costs",
+        "records",
+        "small",
+        lambda r: 1e6 / (r["cpu_s"] / r["calls"] * 1e6 + r["cost"]),
+        25_000,
+        True,
+        "/s",
+    ),
+    Floor(
         "crossings into Python",
         "core",
         "agent",
@@ -80,16 +101,43 @@ FLOORS = (
 )
 
 
-def measure(stage: str, capture: Path) -> Run:
+def measure(module: str, *arguments: str) -> Run:
     """Return what one fresh process reports."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.measure", stage, str(capture)],
+        [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         check=True,
         capture_output=True,
         text=True,
     )
     run: Run = json.loads(done.stdout)
     return run
+
+
+def python_work() -> None:
+    """Do a fixed piece of work that is all interpreter."""
+    counts: dict[int, int] = {}
+    for number in range(1_000_000):
+        key = number * 7919 % 1021
+        counts[key] = counts.get(key, 0) + 1
+
+
+def native_work() -> None:
+    """Do a fixed piece of work that is all C and memory."""
+    zlib.compress(bytes(range(256)) * 40_000 + PROSE.encode() * 20_000, 6)
+
+
+def calibration() -> str:
+    """Return what fixed work costs here: figures of two machines compare as multiples of it."""
+    costs = {"Python": python_work, "zlib": native_work}
+    return "Calibration: " + ", ".join(
+        f"{name} {min(_cpu_s(work) for _ in range(5)) * 1e3:.1f} ms" for name, work in costs.items()
+    )
+
+
+def _cpu_s(work: Callable[[], None]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def main() -> int:
@@ -104,12 +152,15 @@ def main() -> int:
     best: dict[tuple[str, str], Run] = {}
     jobs = [(s, p) for _ in range(ROUNDS) for s in STAGES for p in PROFILES]
     for stage, profile in track(jobs, "measuring", console=Console(stderr=True)):
-        run = measure(stage, captures[profile])
+        run = measure("measure", stage, str(captures[profile]))
         known = best.get((stage, profile))
         if known is None or run["cpu_s"] < known["cpu_s"]:
             best[stage, profile] = run
 
+    single = measure("single", str(captures["small"]), str(captures["clean"]))
+
     console.print(f"Python {platform.python_version()} in {sys.base_prefix}")
+    console.print(calibration())
     table = Table(title=f"CPU time, one core, least of {ROUNDS} rounds, stages cumulative")
     for column in ("stage", "profile"):
         table.add_column(column)
@@ -129,12 +180,19 @@ def main() -> int:
         )
     console.print(table)
 
+    alone = Table(title="Single stages, calls in memory")
+    alone.add_column("stage")
+    alone.add_column("us/call", justify="right")
+    for name, us in single.items():
+        alone.add_row(name, f"{us:.1f}")
+    console.print(alone)
+
     floors = Table(title="Floors")
     for column in ("figure", "stage", "profile", "measured", "floor", ""):
         floors.add_column(column)
     missed = 0
     for floor in FLOORS:
-        run = best[floor.stage, floor.profile]
+        run = best[floor.stage, floor.profile] | single
         holds = floor.holds(run)
         missed += not holds
         floors.add_row(
