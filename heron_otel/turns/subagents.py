@@ -14,7 +14,7 @@ from heron_otel.records.agents import (
     canonical_tool_id,
 )
 from heron_otel.records.turns import SubagentRun, ToolRun, TurnKey
-from heron_otel.records.wire import Json
+from heron_otel.records.wire import Json, ToolCall
 from heron_otel.turns.keys import derive_key, task_key
 from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.tasks import TASK_CHARS
@@ -38,6 +38,7 @@ class Spawn:
         "prompt",
         "result_text",
         "run",
+        "told",
         "tool_id",
         "tool_run",
         "waits",
@@ -53,6 +54,7 @@ class Spawn:
         self.answered = False
         self.awaited_until_ns: int | None = None  # launched, and its first call not seen yet
         self.result_text = ""
+        self.told: frozenset[str] = frozenset()  # ids in the result that were not asked about
         self.run: Subagent | None = None
 
 
@@ -146,7 +148,7 @@ class Subagent:
 class Subagents:
     """All sub-agents of a turn."""
 
-    __slots__ = ("_by_id", "_ledger", "_limits", "_notices", "_spawns", "_turn", "runs")
+    __slots__ = ("_asked", "_by_id", "_ledger", "_limits", "_spawns", "_turn", "runs")
 
     def __init__(self, turn: TurnKey, ledger: Ledger) -> None:
         self._turn = turn
@@ -154,7 +156,8 @@ class Subagents:
         self._limits = ledger.limits
         self._spawns: list[Spawn] = []
         self._by_id: dict[str, Subagent] = {}
-        self._notices: list[TaskNotification] = []
+        # Ids in the arguments of the main agent's last tool calls, by the ids of these.
+        self._asked: dict[str, frozenset[str]] = {}
         self.runs: list[Subagent] = []
 
     def by_id(self, subagent_id: str) -> Subagent | None:
@@ -178,7 +181,8 @@ class Subagents:
                 if spawn.tool_run != run.key or run.result is None:
                     continue
                 spawn.answered = True
-                spawn.result_text = _text(run.result)
+                spawn.result_text = _text(run.result.result)
+                spawn.told = _ids_in(run.result.result) - _ids_in(run.tool_call.arguments)
                 found = spawn.run or self._named_in(spawn.result_text)
                 if found is None:
                     if not run.result.is_error and _LAUNCHED.search(spawn.result_text):
@@ -212,23 +216,40 @@ class Subagents:
                 run.join(spawn)
         return known
 
+    def asked(self, calls: tuple[ToolCall, ...]) -> None:
+        """Take in the tool calls of a response of the main agent: what they ask about."""
+        self._asked = {}
+        if self._spawns:
+            self._asked = {
+                canonical_tool_id(call.id): _ids_in(call.arguments) for call in calls if call.id
+            }
+
     def read(self, results: tuple[ToolResult, ...]) -> None:
         """Take in results that name the id told at a launch: the answer was read (Copilot CLI).
 
-        One that names a sub-agent at work does not end it.
+        The tool call must have asked about that id, unless the client made it up. A sub-agent at
+        work is not ended so, nor one that its client reports by an id of its own.
         """
-        waiting = [run for run in self.runs if run.background and run.terminal and not run.notified]
+        waiting = [
+            (run, run.spawn)
+            for run in self.runs
+            if run.background
+            and run.terminal
+            and not run.notified
+            and run.spawn is not None
+            and run.id in (None, run.spawn.key)
+        ]
         if not waiting:
             return
-        texts = [(canonical_tool_id(result.id), _text(result)) for result in results if result.id]
-        for run in waiting:
-            if run.spawn is None:
+        read: set[str] = set()
+        for result in results:
+            if result.id is None or self._spawn_of(result.id) is not None:
                 continue
-            ids = set(LAUNCHED_ID.findall(run.spawn.result_text))
-            run.notified = any(
-                tool_id != run.spawn.tool_id and not ids.isdisjoint(LAUNCHED_ID.findall(text))
-                for tool_id, text in texts
-            )
+            ids = _ids_in(result.result)
+            read |= ids & self._asked.get(canonical_tool_id(result.id), ids)
+        launches = {spawn.tool_run for id in read if (spawn := self._launched_as(id)) is not None}
+        for run, spawn in waiting:
+            run.notified = spawn.tool_run in launches
 
     def match(self, record: AgentCall) -> Spawn | None:
         """Return the spawning call, not taken yet, whose task or result names this sub-agent."""
@@ -306,10 +327,14 @@ class Subagents:
         return None
 
     def _launched_as(self, task_id: str | None) -> Spawn | None:
-        """Return the spawning call whose result told an id such as ``LAUNCHED_ID``."""
-        if task_id is None or not LAUNCHED_ID.fullmatch(task_id):
+        """Return the spawning call whose result, and no other, told an id such as ``LAUNCHED_ID``.
+
+        The session may be told as well, in the path of a file.
+        """
+        if task_id is None or task_id in (self._turn.session_id, self._turn.conversation_id):
             return None
-        return next((each for each in self._spawns if task_id in each.result_text), None)
+        told = [each for each in self._spawns if task_id in each.told]
+        return told[0] if len({each.tool_run for each in told}) == 1 else None
 
     def _named_in(self, text: str) -> Subagent | None:
         for run in self.runs:
@@ -318,10 +343,14 @@ class Subagents:
         return None
 
 
-def _text(result: ToolResult) -> str:
-    """Return the start of the text in a tool result."""
+def _ids_in(value: Json) -> frozenset[str]:
+    return frozenset(LAUNCHED_ID.findall(_text(value)))
+
+
+def _text(value: Json) -> str:
+    """Return the start of the text in a tool result or in arguments."""
     words: list[str] = []
-    values: list[Json] = [result.result]
+    values: list[Json] = [value]
     while values and len(words) < 16:
         value = values.pop(0)
         if isinstance(value, str):

@@ -112,6 +112,8 @@ class OpenTurn:
             self.subagents.notified(facts.notifications)
         if facts.tool_results:
             self.subagents.read(facts.tool_results)
+        if facts.tool_calls:
+            self.subagents.asked(facts.tool_calls)
         self.terminal = facts.terminal
         self.report_until_ns = None
         if facts.awaits_report:

@@ -170,36 +170,90 @@ def test_background_sub_agent_that_is_never_reported_ends_with_the_idle_time() -
     assert (turn.status, turn.calls, turn.answer_text) == ("complete", 4, "working on it")
 
 
-@pytest.mark.parametrize(("ended_at", "closes"), [(4.0, True), (5.5, False)])
-def test_answer_of_a_background_sub_agent_is_read_by_the_id_told_at_its_launch(
-    ended_at: float, *, closes: bool
-) -> None:
-    agent_id = "68ba7077-325f-45ed-9a12-a855c491d875"
-    more: dict[str, Any] = {"system_texts": ["You are the GitHub Copilot CLI, a terminal ..."]}
-    task = {"agent_type": "explore", "prompt": TASK}
+LAUNCHED = "68ba7077-325f-45ed-9a12-a855c491d875"
+COPILOT: dict[str, Any] = {"system_texts": ["You are the GitHub Copilot CLI, a terminal ..."]}
+READ_ID = "3d0016c2-9484-4563-91bd"
+
+
+def copilot(
+    ended_at: float, *, asked: Any = None, made_up: bool = False, tasks: int = 1
+) -> list[LlmCall]:
+    """Return a turn whose sub-agent in the background ends at ``ended_at``.
+
+    A tool call with the arguments ``asked`` brings a result that names ``LAUNCHED``.
+    """
+    ids = [f"call_task12345678{place}" for place in range(tasks)]
+    words = [{"agent_type": "explore", "prompt": TASK + "." * place} for place in range(tasks)]
+    told = f"Agent started in background with agent_id: {LAUNCHED}."
+    asked = {"agent_id": LAUNCHED} if asked is None else asked
     launched = [
         user("go"),
-        assistant(tool_use("call_task123456789", "task", **task)),
-        results(("call_task123456789", f"Agent started in background with agent_id: {agent_id}.")),
+        assistant(*(tool_use(id, "task", **each) for id, each in zip(ids, words, strict=True))),
+        results(*((id, told) for id in ids)),
     ]
     read = [
         *launched,
-        assistant("a helper counts"),
-        user("<system_notification>the agent is idle</system_notification>"),
-        assistant(tool_use("3d0016c2-9484-4563-91bd", "read_agent", agent_id=agent_id)),
-        results(("3d0016c2-9484-4563-91bd", f"agent_id: {agent_id}, status: idle\n7 files")),
+        *([assistant("a helper counts")] if made_up else []),
+        assistant(tool_use(READ_ID, "read_agent", **asked)),
+        results((READ_ID, f"agent_id: {LAUNCHED}, status: idle\n7 files")),
     ]
-    calls = [
-        call([user("go")], 0.0, 1.0, tools=[asks("call_task123456789", "task", **task)], **more),
-        call(launched, 1.1, 1.9, text="a helper counts", **more),
+    reads = [] if made_up else [asks(READ_ID, "read_agent", **asked)]
+    text = "a helper counts" if made_up else ""
+    spawns = [asks(id, "task", **each) for id, each in zip(ids, words, strict=True)]
+    return [
+        call([user("go")], 0.0, 1.0, tools=spawns, **COPILOT),
+        call(launched, 1.1, 1.9, text=text, tools=reads, **COPILOT),
         call([user(TASK)], 1.2, ended_at, text="7 files"),
-        call(read, 4.4, 5.0, text="seven", **more),
+        call(read, 4.4, 5.0, text="seven", **COPILOT),
     ]
+
+
+def is_closed_by(calls: list[LlmCall]) -> bool:
+    """Return whether the only turn of ``calls`` is over soon after them, not with silence."""
     out = Turns().feed(*sorted(calls, key=lambda each: each.timing.ended_at_ns)).advance(20.0)
-    assert (len(out.turns) == 1) is closes
+    closed = len(out.turns) == 1
     (turn,) = out.finish().turns
-    assert (turn.status, turn.calls, turn.answer_text) == ("complete", 4, "seven")
+    assert (turn.status, turn.calls, turn.answer_text) == ("complete", len(calls), "seven")
     assert [agent.name for agent in out.subagents] == ["explore"]
+    return closed
+
+
+@pytest.mark.parametrize(("ended_at", "closes"), [(4.0, True), (5.5, False)])
+@pytest.mark.parametrize("made_up", [True, False], ids=["by the client", "by the model"])
+def test_answer_of_a_background_sub_agent_is_read_by_the_id_told_at_its_launch(
+    ended_at: float, *, closes: bool, made_up: bool
+) -> None:
+    assert is_closed_by(copilot(ended_at, made_up=made_up)) is closes
+
+
+def test_result_that_names_a_sub_agent_by_chance_is_not_its_answer() -> None:
+    assert not is_closed_by(copilot(4.0, asked={"command": "ls"}))
+
+
+def test_id_that_two_launches_tell_is_of_neither_sub_agent() -> None:
+    assert not is_closed_by(copilot(4.0, tasks=2))
+
+
+@pytest.mark.parametrize("asked", [{"command": "ls"}, {"path": CLAUDE["x-claude-code-session-id"]}])
+@pytest.mark.parametrize("agent", [AGENT_ID, None], ids=["reported", "without an id"])
+def test_result_that_names_the_session_ends_no_background_sub_agent(
+    agent: str | None, asked: dict[str, str]
+) -> None:
+    """A launch tells the path of an output file, in which the session stands."""
+    path = f"/tmp/{CLAUDE['x-claude-code-session-id']}/tasks/a1.output"
+    launched = [*spawned(), results((SPAWN_ID, f"Async agent launched: {path}"))]
+    looked = [*launched, assistant(tool_use("toolu_ls2", **asked)), results(("toolu_ls2", path))]
+    headers = CLAUDE if agent else OLD
+    out = run([
+        main([user("go")], 0.0, 1.0, tools=[spawn()], headers=headers),
+        main(launched, 1.1, 1.9, tools=[asks("toolu_ls2", **asked)], headers=headers),
+        *work(1.2, agent),
+        main(looked, 8.0, 8.5, text="it works", headers=headers),
+        main([*looked, assistant("it works"), notified()], 20.0, 20.5, text="seven",
+             headers=headers),
+    ])  # fmt: skip
+    (turn,) = out.turns
+    assert (turn.calls, turn.answer_text) == (6, "seven")
 
 
 def test_new_prompt_leaves_the_turn_to_its_background_sub_agent() -> None:
