@@ -17,13 +17,14 @@ from heron_otel.records.agents import AgentCall, AgentCallStarted, AgentFacts, C
 class Waiting:
     """An ended call that has not settled. Ordered by start, then key."""
 
-    __slots__ = ("due_ns", "ended_at_ns", "facts", "position", "record", "role", "size")
+    __slots__ = ("due_ns", "ended_at_ns", "facts", "position", "record", "role", "size", "wire_api")
 
     def __init__(self, record: AgentCall, grace_ns: int) -> None:
         call = record.call
         self.record = record
         self.facts = record.facts
         self.role = record.facts.role
+        self.wire_api = call.wire_api
         self.position = (call.timing.started_at_ns, call.key)
         self.ended_at_ns = call.timing.ended_at_ns
         self.due_ns = self.ended_at_ns + grace_ns
@@ -45,7 +46,7 @@ def content_size(record: AgentCall) -> int:
 class InFlight:
     """A call whose request was seen and whose end was not."""
 
-    __slots__ = ("facts", "position", "role")
+    __slots__ = ("facts", "position", "role", "wire_api")
 
     def __init__(self, record: AgentCallStarted) -> None:
         facts = record.facts
@@ -58,6 +59,7 @@ class InFlight:
             user_digest=facts.user_digest,
             report=facts.report,
         )
+        self.wire_api = record.started.wire_api
         self.position = (record.started.started_at_ns, record.started.key)
         self.role = record.facts.role
 

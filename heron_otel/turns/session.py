@@ -217,7 +217,7 @@ class Session:
             taken = self._place_inferred_subagent(turn, record)
             if taken is not None:
                 return taken
-            if not facts.user_start or turn.is_asked_again(record.facts):
+            if not facts.user_start or turn.is_asked_again(facts, record.call.wire_api):
                 return self._add_main(turn, record)
             if started_at_ns >= turn.last_main_at_ns:
                 answered = turn.answer(record)
@@ -289,7 +289,7 @@ class Session:
             for run in agents.runs:
                 if run.id is None and (
                     run.thread.tools.has(facts.tool_results)
-                    or run.thread.attempt_before(facts) is not None
+                    or run.thread.attempt_before(record) is not None
                 ):
                     placed = turn.add_subagent(_of_subagent(record), run)
                     return [*placed, *self._cut_at_limit(turn)]
@@ -407,7 +407,7 @@ class Session:
                 others.append(pending)
             elif first_main is None or pending.position < first_main.position:
                 first_main = pending
-        if first_main is not None and turn.may_go_on_with(first_main.facts):
+        if first_main is not None and turn.may_go_on_with(first_main.facts, first_main.wire_api):
             return True
         # A later prompt begins another turn; what starts behind it is of that one.
         return any(

@@ -5,36 +5,40 @@ from __future__ import annotations
 
 from heron_otel.records.agents import AgentCall, AgentFacts
 from heron_otel.records.turns import TurnKey
+from heron_otel.records.wire import content_digest
 from heron_otel.turns.ledger import Ledger
 from heron_otel.turns.stuck import Watch
 from heron_otel.turns.tool_runs import ToolRuns
-
-_TEXT_CHARS = 500  # of a prompt, enough to know it again
 
 
 class Failure:
     """An attempt that may be made again."""
 
-    __slots__ = ("key", "request_digest", "user_digest", "user_text")
+    __slots__ = ("_text_digest", "_wire_api", "key", "request_digest", "user_digest")
 
     def __init__(self, record: AgentCall) -> None:
         self.key = record.call.key
         self.request_digest = record.facts.request_digest
         self.user_digest = record.facts.user_digest
-        self.user_text = _start(record.facts)
+        self._text_digest = _digest(record.facts.user_text)
+        self._wire_api = record.call.wire_api
 
-    def is_repeated_by(self, facts: AgentFacts) -> bool:
+    def is_repeated_by(self, facts: AgentFacts, wire_api: str) -> bool:
         """Return whether a call asks the same again."""
         if self.request_digest is not None and facts.request_digest == self.request_digest:
             return True
         if self.user_digest is not None and facts.user_digest == self.user_digest:
             return True
         # A router goes on to another wire API, which has other items.
-        return self.user_text is not None and _start(facts) == self.user_text
+        return (
+            wire_api != self._wire_api
+            and self._text_digest is not None
+            and _digest(facts.user_text) == self._text_digest
+        )
 
 
-def _start(facts: AgentFacts) -> str | None:
-    return facts.user_text[:_TEXT_CHARS] if facts.user_text is not None else None
+def _digest(text: str | None) -> str | None:
+    return None if text is None else content_digest(text.encode("utf-8", "surrogatepass"))
 
 
 class Thread:
@@ -48,7 +52,9 @@ class Thread:
         self.subagent = subagent
         self.watch = Watch(ledger.limits.stuck)
 
-    def attempt_before(self, facts: AgentFacts) -> str | None:
+    def attempt_before(self, record: AgentCall) -> str | None:
         """Return the key of the failed attempt that a call repeats, or None."""
         failure = self.failure
-        return failure.key if failure is not None and failure.is_repeated_by(facts) else None
+        if failure is None or not failure.is_repeated_by(record.facts, record.call.wire_api):
+            return None
+        return failure.key

@@ -158,7 +158,7 @@ class OpenTurn:
             run = self.subagents.by_id(record.facts.subagent_id)
         return [self._placed(record, run, None)]
 
-    def is_asked_again(self, facts: AgentFacts) -> bool:
+    def is_asked_again(self, facts: AgentFacts, wire_api: str) -> bool:
         """Return whether a call with a prompt asks what this turn asks and has not answered.
 
         A client that names its turns says itself what belongs to this one.
@@ -167,7 +167,8 @@ class OpenTurn:
             return True
         if facts.report or (facts.continues and not self.terminal):
             return True
-        if self.main.failure is not None and self.main.failure.is_repeated_by(facts):
+        failure = self.main.failure
+        if failure is not None and failure.is_repeated_by(facts, wire_api):
             return True
         is_answered = self.terminal and self._finish_reasons[:1] != ("length",)
         return (
@@ -181,9 +182,9 @@ class OpenTurn:
         agent = facts.subagent_id
         return agent is not None and self.subagents.by_id(agent) is not None
 
-    def may_go_on_with(self, facts: AgentFacts) -> bool:
+    def may_go_on_with(self, facts: AgentFacts, wire_api: str) -> bool:
         """Return whether a later main call can belong to this turn."""
-        return facts.user_start is not True or self.is_asked_again(facts)
+        return facts.user_start is not True or self.is_asked_again(facts, wire_api)
 
     def awaited_until_ns(self) -> int | None:
         """Return until when a report, or the first call of a launched sub-agent, is waited for."""
@@ -227,7 +228,7 @@ class OpenTurn:
 
     def _add(self, record: AgentCall, thread: Thread, run: Subagent | None) -> list[TurnRecord]:
         call, facts = record.call, record.facts
-        retry_of = thread.attempt_before(facts)
+        retry_of = thread.attempt_before(record)
         cache = self._compared(call, run)
         records: list[TurnRecord] = [self._placed(record, run, retry_of, cache)]
         thread.tools.learned = thread.tools.asked = frozenset()

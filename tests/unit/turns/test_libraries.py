@@ -66,7 +66,8 @@ def test_prompt_that_another_provider_answers_is_a_retry_of_the_failed_call() ->
     history = [*HISTORY, assistant("Six metres.")]
     lost = agent([*history, user("how old?")], 5, BARE, status=500)
     # A system text inside the messages of one wire API is beside them in another.
-    fallback = agent([*history, assistant("Well."), user("how old?")], 6, LITELLM, text="Old.")
+    items = [*history, assistant("Well."), user("how old?")]
+    fallback = agent(items, 6, LITELLM, text="Old.", wire_api="openai-chat")
     out = run([*conversation(BARE, BARE), lost, fallback])
     assert [(turn.calls, turn.status) for turn in out.turns] == [(2, "complete"), (2, "complete")]
     assert [placed.retry_of for placed in out.placed] == [None, None, None, lost.key]

@@ -230,6 +230,35 @@ def test_same_prompt_asked_again_without_streaming_joins_after_a_failure() -> No
     assert (turn.status, turn.calls, turn.error_calls) == ("complete", 2, 1)
 
 
+CHECKLIST = "Review the file with the list that follows, point by point. " * 12
+
+
+@pytest.mark.parametrize(
+    ("failed", "prompt", "wire_api", "turns"),
+    [
+        (CHECKLIST + "a.py", CHECKLIST + "b.py", "anthropic-messages", 3),
+        (CHECKLIST + "a.py", CHECKLIST + "b.py", "openai-chat", 3),
+        (CHECKLIST + "a.py", CHECKLIST + "a.py", "openai-chat", 2),
+        ("continue", "continue", "anthropic-messages", 3),
+    ],
+    ids=["long prompts", "long prompts of a router", "retry of a router", "typed again"],
+)
+def test_only_the_same_prompt_repeats_a_failed_one(
+    failed: str, prompt: str, wire_api: str, turns: int
+) -> None:
+    """What is typed again stands behind the prompt that failed, when the client keeps that."""
+    history = [user("hello"), assistant("hi")]
+    kept = user(failed) if wire_api == "anthropic-messages" else assistant("Well.")
+    calls = [
+        claude([user("hello")], 0.0, text="hi"),
+        claude([*history, user(failed)], 10.0, status=500),
+        claude([*history, kept, user(prompt)], 20.0, text="ok", wire_api=wire_api),
+    ]
+    out = run(calls)
+    assert len(out.turns) == turns
+    assert out.place_of(calls[2]).retry_of == (calls[1].key if turns == 2 else None)
+
+
 @pytest.mark.case(114)
 def test_three_tool_calls_are_counted_three_times_not_six() -> None:
     items = [user("go")]
