@@ -58,15 +58,19 @@ AIDER = ProfileConfig(
         "\n\nReply in ",
     ),
     reports=(
-        "# * SEARCH/REPLACE block* failed to match!*",
-        "# Fix any errors below, if possible.*",
-        "I ran this command:*",
-        "I added these files to the chat:*",
-        "I have updated the set of files added to the chat.*",
-        "UnifiedDiff*",
-        "Error parsing patch content:*",
-        "No filename provided before *",
-        "*\n^^^ *",  # a malformed edit is quoted up to where it broke
+        "# [0-9]* SEARCH/REPLACE block* failed to match!\n\n## SearchReplaceNoExactMatch: *",
+        "# Fix any errors below, if possible.\n\n*",
+        "I ran this command:\n\n*\n\nAnd got this output:\n\n*",
+        "I added these files to the chat: *\nLet me know if there are others we should add.",
+        "I have updated the set of files added to the chat.\nReview them to decide if this is *",
+        "UnifiedDiffNoMatch: hunk failed to apply!\n*",
+        "UnifiedDiffNotUnique: hunk failed to apply!\n*",
+        "Error parsing patch content: *",
+        "No filename provided before * in file listing",
+        # A malformed edit is quoted up to where it broke.
+        "*\n^^^ Expected `=======`",
+        "*\n^^^ Expected `>>>>>>> REPLACE` or `=======`",
+        "*\n^^^ Bad/missing filename. The filename must be alone on the line before *",
     ),
     answer_tasks={_ARCHITECT: "editor", _PREFIX + _ARCHITECT: "editor"},
     auxiliary=(

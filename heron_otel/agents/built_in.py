@@ -17,11 +17,22 @@ _OPENCODE_SIDE = (
     AuxiliaryRule(kind="compaction", tools=False, system="*summariz*"),
 )
 _EDITOR_TAGS = ("environment_details",)
+# Of Cline, Roo Code and Kilo Code. The results of attempt_completion and plan_mode_respond hold
+# what the user says next.
+_EDITOR_TOOLS = (
+    *("access_mcp_resource", "act_mode_respond", "apply_diff", "apply_patch"),
+    *("ask_followup_question", "browser_action", "codebase_search", "condense", "edit_file"),
+    *("execute_command", "fetch_instructions", "generate_explanation", "generate_image"),
+    *("insert_content", "list_code_definition_names", "list_files", "load_mcp_documentation"),
+    *("new_rule", "new_task", "read_command_output", "read_file", "replace_in_file"),
+    *("report_bug", "run_slash_command", "search_and_replace", "search_files", "search_replace"),
+    *("skill", "summarize_task", "switch_mode", "update_todo_list", "use_mcp_tool"),
+    *("use_subagents", "web_fetch", "web_search", "write_to_file"),
+)
 _EDITOR_REPORTS = (
-    # Results of tools that were asked for in text: ``[read_file for 'a.txt'] Result:``. That of
-    # attempt_completion holds what the user says next.
-    "[[][!a]*] Result:*",
-    "[[]a[!t]*] Result:*",
+    # Results of tools that were asked for in text: ``[read_file for 'a.txt'] Result:``.
+    *(f"[[]{tool}] Result:*" for tool in _EDITOR_TOOLS),
+    *(f"[[]{tool} *] Result:*" for tool in _EDITOR_TOOLS),
     "[[]ERROR] You did not use a tool in your previous response!*",
 )
 _SUMMARISER = "You are a context summarization assistant*"

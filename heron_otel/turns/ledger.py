@@ -98,6 +98,7 @@ class Ledger:
             and facts.session_id is None
             and facts.role is CallRole.AUXILIARY
             and facts.user_text is not None
+            and not has_failed(record.call)
         )
 
     def has_too_many_attempts(self) -> bool:

@@ -20,7 +20,7 @@ REMINDER = "# *SEARCH/REPLACE block* Rules:\n\nEvery ..."
 FILES = "I have *added these files to the chat* so you can go ahead and edit them.\n\na.py"
 ACCEPTED = "Ok, any changes I propose will be to those files."
 PLAN = "Replace the word moon by the word sun in a.py."
-FAILED = "# 1 SEARCH/REPLACE block failed to match!\n\n## ..."
+FAILED = "# 1 SEARCH/REPLACE block failed to match!\n\n## SearchReplaceNoExactMatch: This ..."
 
 
 def map_of(*names: str) -> list[Item]:
@@ -94,7 +94,8 @@ def test_model_without_system_text_has_the_marks_in_its_first_item(prefix: str) 
         FAILED,
         "\n# Fix any errors below, if possible.\n\nTraceback ...",
         "I ran this command:\n\nmake test\n\nAnd got this output:\n\n...",
-        "I added these files to the chat: c.py\nLet me know if ...",
+        "I added these files to the chat: c.py\nLet me know if there are others we should add.",
+        "I have updated the set of files added to the chat.\nReview them to decide if this is ...",
         "UnifiedDiffNoMatch: hunk failed to apply!\n...",
         "a.py\n<<<<<<< SEARCH\n^^^ Expected `=======`",
     ],
@@ -104,6 +105,23 @@ def test_report_of_the_client_goes_on_with_the_turn(report: str) -> None:
     (turn,) = run([FIRST, again]).turns
     assert (turn.calls, turn.user_text, turn.answer_text) == (2, "Greet.", "print(2)")
     assert facts(again).report
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "I ran this command: make, and it fails, why?",
+        "I added these files to the chat: are they the right ones?",
+        "I have updated the set of files added to the chat. Do you see them?",
+        "UnifiedDiff is what?",
+        "# Fix any errors below, if possible. And say why.",
+        "# The SEARCH/REPLACE block failed to match! Why?",
+        "Mend this:\nlet x = ;\n^^^ expected expression",
+    ],
+)
+def test_prompt_in_words_like_those_of_a_report_is_the_user_s(prompt: str) -> None:
+    again = asks([user("Greet."), assistant("print(1)"), *files(), user(prompt)], 20, "print(2)")
+    assert [turn.user_text for turn in run([FIRST, again]).turns] == ["Greet.", prompt]
 
 
 def test_plan_of_the_architect_is_the_task_of_its_editor() -> None:

@@ -74,7 +74,12 @@ CLINE = {"user-agent": "Cline/3.0.47"}
         ("[ask_followup_question for 'which?'] Result:\n<answer>this</answer>", True),
         ("[ERROR] You did not use a tool in your previous response! Please retry ...", True),
         ("[attempt_completion] Result:\nThe user has provided feedback: and now?", False),
+        ("[plan_mode_respond] Result:\n<user_message>Do it.</user_message>", False),
+        ("[new_task in code mode: 'go'] Result:\nTask completed.", True),
         ("[x] is done, what next?", False),
+        ("[12:01] make\n[12:02] test\nWhy is it so?\n[ci] Result: 3 failed", False),
+        ("[ ] one\n[x] Result: is wrong", False),
+        ("[read_files] Result: is empty, why?", False),
     ],
 )
 def test_result_of_a_tool_that_was_asked_for_in_text_is_no_prompt(report: str, joins: bool) -> None:

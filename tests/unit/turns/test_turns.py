@@ -211,6 +211,14 @@ def test_refused_first_call_stands_alone_at_once(status: int) -> None:
     assert Turns().feed(lone).place_of(lone).turn is None
 
 
+def test_failed_side_call_stands_alone_at_once() -> None:
+    commit = "You are an expert software engineer that generates concise, one-line messages."
+    lone = call([user("diff")], 0.0, 1.0, status=500, offered=None, system_texts=[commit])
+    out = Turns().feed(lone)
+    assert out.place_of(lone).turn is None
+    assert out.place_of(lone).agent_call.facts.auxiliary_kind == "commit_message"
+
+
 def test_retry_inside_a_loop_joins_and_counts_the_tool_once() -> None:
     first, answer = loop()
     failed = claude([*ASKED, results((ID_1, "x"))], 1.2, 1.3, error="overloaded_error")
