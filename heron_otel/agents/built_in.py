@@ -158,6 +158,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         },
         subagent_reports=("*] A background task completed. Use this result *",),
         kind_arguments=("agentId", "label"),
+        task_objects=("args",),  # of tool_call, which calls another tool
         auxiliary=(AuxiliaryRule(kind="compaction", tools=False, system=_SUMMARISER),),
     ),
     ProfileConfig(
@@ -173,6 +174,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         systems=_HERMES_TITLES,
         prompts=(_HERMES_SUMMARISER,),
         task_arguments=("goal", "prompt", "task"),
+        task_objects=("tasks",),
         auxiliary=(
             *(AuxiliaryRule(kind="title", tools=False, system=text) for text in _HERMES_TITLES),
             AuxiliaryRule(kind="compaction", tools=False, prompt=_HERMES_SUMMARISER),

@@ -93,6 +93,7 @@ class _Profile:
         self._rules = tuple(_Rule(rule) for rule in config.auxiliary)
         self._task_arguments = config.task_arguments
         self._kind_arguments = config.kind_arguments
+        self._task_objects = config.task_objects
         self._tool_is_kind = config.tool_is_kind
         self._is_preamble = _any_of(config.preambles)
         self._is_report = _any_of(config.reports)
@@ -168,6 +169,7 @@ class _Profile:
                 self._task_arguments,
                 self._kind_arguments,
                 tool_is_kind=self._tool_is_kind,
+                object_names=self._task_objects,
             )
         text = view.response.text.strip() if view.response is not None else ""
         for match, kind in self._answer_tasks:

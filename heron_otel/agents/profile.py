@@ -74,19 +74,22 @@ def spawns(
     *,
     waits: bool = False,
     tool_is_kind: bool = False,
+    object_names: tuple[str, ...] = (),
 ) -> tuple[SubagentSpawn, ...]:
     """Return the tasks that tool calls hand over in their arguments ``prompt_names``.
 
-    Some hand several over: numbered (``prompt_1``, ...) or in a list of objects. In an object they
-    are the arguments of a tool that this one calls (OpenClaw). ``waits``: this client has no
-    sub-agents that go on after their tool call was answered. ``tool_is_kind``: its tools are named
-    after the sub-agents.
+    Some hand several over, numbered (``prompt_1``, ...). Inside an object or a list of objects they
+    stand only in the arguments ``object_names``: what has a message is not always a sub-agent.
+    ``waits``: this client has no sub-agents that go on after their tool call was answered.
+    ``tool_is_kind``: its tools are named after the sub-agents.
     """
     found: list[SubagentSpawn] = []
     for index, call in enumerate(calls):
         if not isinstance(call.arguments, dict):
             continue
-        for ordinal, (prompt, name) in enumerate(_tasks(call.arguments, prompt_names, kind_names)):
+        for ordinal, (prompt, name) in enumerate(
+            _tasks(call.arguments, prompt_names, kind_names, object_names)
+        ):
             found.append(
                 SubagentSpawn(
                     index=index,
@@ -100,7 +103,10 @@ def spawns(
 
 
 def _tasks(
-    arguments: Mapping[str, Json], prompt_names: tuple[str, ...], kind_names: tuple[str, ...]
+    arguments: Mapping[str, Json],
+    prompt_names: tuple[str, ...],
+    kind_names: tuple[str, ...],
+    object_names: tuple[str, ...],
 ) -> list[tuple[str, str | None]]:
     """Return the tasks in the arguments of a tool call with the kinds of their sub-agents."""
     kind = first_string(arguments, kind_names)
@@ -109,7 +115,7 @@ def _tasks(
         prompt = first_string(arguments, _DESCRIPTIONS)
     if prompt is not None:
         return [(prompt, kind)]
-    for value in arguments.values():
+    for value in map(arguments.get, object_names):
         objects = value if isinstance(value, list) else [value]
         if objects and isinstance(objects[0], dict):
             inner = [each for each in objects[:_MAX_TASKS] if isinstance(each, dict)]

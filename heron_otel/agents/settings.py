@@ -97,7 +97,9 @@ class ProfileConfig:
     in them are those told when the sub-agents were launched."""
     task_arguments: tuple[str, ...] = ("prompt", "task", "message")
     """Arguments of a tool call that hold the task of a sub-agent: texts, or numbered texts
-    (``prompt_1``, ``prompt_2``), or the same inside an object or a list of objects."""
+    (``prompt_1``, ``prompt_2``)."""
+    task_objects: tuple[str, ...] = ()
+    """Arguments that hold the same inside an object or a list of objects."""
     kind_arguments: tuple[str, ...] = (
         "subagent_type",
         "agent_name",

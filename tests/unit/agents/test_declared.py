@@ -318,6 +318,9 @@ KILO = {"user-agent": "Kilo-Code/7.7.7 ai-sdk/provider-utils/4.0.27", "x-session
         ({"headers": {"user-agent": "Agents/Python 0.24.0"}}, {"input": "hi"}, [("hi", "helper")]),
         ({}, {"subagent_type": "coder", "description": "fix it"}, [("fix it", "coder")]),
         ({}, {"description": "a file"}, []),
+        ({}, {"body": {"message": "send this to the team"}, "to": "x"}, []),
+        ({}, {"messages": [{"message": "send this to the team"}]}, []),
+        ({"offered": OPENCLAW}, {"payload": {"message": "send this to the team"}}, []),
         ({}, {"tasks": [1, {"prompt": ""}], "prompt_x": "a"}, []),
         # A list of something else hides no tasks.
         (
@@ -354,6 +357,7 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
         reports=("Check failed*",),
         answer_tasks={"You plan*": "worker"},
         task_arguments=("todo",),
+        task_objects=("todos",),
         kind_arguments=("helper",),
         auxiliary=(AuxiliaryRule(kind="probe", tools=False, max_tokens=1),),
     )
@@ -363,14 +367,17 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
             [user("<notes>be kind</notes>", "do it <<more or less more>>")],
             headers=agent,
             metadata={"metadata": {"run": "r-1"}},
-            tools=[asks("t1", "delegate", todo="part one", helper="scout")],
+            tools=[
+                asks("t1", "delegate", todo="part one", helper="scout"),
+                asks("t2", "delegate", todos=[{"todo": "part two"}], others=[{"todo": "no"}]),
+            ],
         ),
         profile,
     )
     assert (found.agent_name, found.agent_version, found.session_id) == ("acme", "2.1", "r-1")
     assert found.user_text == "do it"
-    (spawn,) = found.spawns
-    assert (spawn.prompt, spawn.name) == ("part one", "scout")
+    spawned = [(each.prompt, each.name) for each in found.spawns]
+    assert spawned == [("part one", "scout"), ("part two", None)]
     assert facts(call([user("x")], headers=agent), profile).session_id == "r-2"
     child = facts(call([user("x")], headers={**agent, "x-parent-run": "r-1"}), profile)
     assert (child.role, child.session_id, child.subagent_id) == (CallRole.SUBAGENT, "r-1", "r-2")
