@@ -182,10 +182,13 @@ class Mcp:
         peer = _peer(exchange, request, request.target if endpoint is None else endpoint)
         kind = McpTransport.STREAMABLE_HTTP if endpoint is None else McpTransport.SSE
         caused: list[McpCall] = []  # they follow the calls that they are part of
+        running: list[_Key] | None = None
         for message, at_ns in _sent_by_server(response, response.ended_at_ns):
             found: list[McpCall] = []
             if message.method is not None and message.id is not None:
-                cause = None if endpoint is None else self._only_call(peer, at_ns)
+                if running is None:
+                    running = [] if endpoint is None else self._running(peer)
+                cause = self._only_call(running, at_ns)
                 found += self._server_asked(exchange, request, message, at_ns, peer, cause=cause)
             elif message.method is not None:
                 self.counters.notifications += 1
@@ -203,20 +206,30 @@ class Mcp:
                     caused.append(done)
         yield from caused
 
-    def _only_call(self, peer: str, at_ns: int) -> str | None:
+    def _running(self, peer: str) -> list[_Key]:
+        """Return the tool calls that wait for their answers, the first at the end."""
+        found = [
+            (call.started_at_ns, key)
+            for key, call in self._waiting.items()
+            if key[0] == peer and key[1].startswith("client ") and call.method == TOOLS_CALL
+        ]
+        return [key for _, key in sorted(found, reverse=True)]
+
+    def _only_call(self, running: list[_Key], at_ns: int) -> str | None:
         """Return the key of the one tool call that the server worked on at ``at_ns``.
 
-        HTTP with SSE does not say which call a question of the server is about.
+        HTTP with SSE does not say which call a question of the server is about. Calls that wait no
+        more are taken from ``running``.
         """
-        found = [
-            call.key
-            for (of, side), call in self._waiting.items()
-            if of == peer
-            and side.startswith("client ")
-            and call.method == TOOLS_CALL
-            and call.started_at_ns <= at_ns
+        waiting = self._waiting
+        while running and running[-1] not in waiting:
+            running.pop()
+        while len(running) > 1 and running[-2] not in waiting:
+            del running[-2]
+        begun = [
+            call for call in (waiting[key] for key in running[-2:]) if call.started_at_ns <= at_ns
         ]
-        return found[0] if len(found) == 1 else None
+        return begun[0].key if len(begun) == 1 else None
 
     def _remember(self, endpoint: str) -> None:
         self._endpoints.pop(endpoint, None)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -231,6 +232,36 @@ def test_question_of_http_with_sse_is_about_the_only_running_call(running: int) 
     assert own.cause == (found[0].key if running == 1 else None)
     if running == 1:
         assert found.index(own) > 0  # what it is part of is known before it
+
+
+def test_question_is_about_the_call_that_is_left() -> None:
+    path = "/messages/?session_id=42"
+    posts = [
+        post(tool_call(at), status=202, path=path, fields={}, start_ns=START_NS + at * MS)
+        for at in range(4)
+    ]
+    # All but the third are answered before the question.
+    answers = [rpc(id=at, result={}) for at in (3, 0, 1)]
+    found = calls_of(*posts, sse(*events(*answers, ASK, rpc(id=2, result={}))))
+    (own,) = [each for each in found if each.by_server]
+    assert own.cause == next(each.key for each in found if each.request_id == "2")
+
+
+def test_questions_of_a_stream_take_time_in_proportion() -> None:
+    path = "/messages/?session_id=42"
+    stage = mcp.Mcp("pcap/test")
+    for at in range(mcp.MAX_WAITING - 2):
+        exchange = post(tool_call(at), status=202, path=path, fields={})
+        assert exchange.request is not None
+        assert stage.feed(exchange, exchange.request) == []
+    asked = [rpc("roots/list", 0), *(rpc(id=at, result={}) for at in range(1000))]
+    stream = sse(*events(*(each for answer in asked for each in (answer, ASK))))
+    assert stream.request is not None
+    begun = time.process_time()
+    found = stage.feed(stream, stream.request)
+    # Each question would look at all calls that wait: 3 million looks.
+    assert time.process_time() - begun < 0.25
+    assert found is not None
 
 
 def test_question_on_a_stream_waits_for_an_answer_that_comes_later() -> None:
