@@ -13,14 +13,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
 from heron_otel.records.wire import CallError, Json, LlmRequest, Usage
-from heron_otel.wire.api import Answer, Choice, Members, MergeRules
+from heron_otel.wire.api import Answer, Members, MergeRules
 from heron_otel.wire.completions import prompt_messages
 from heron_otel.wire.errors import cut_message, error_of_value
-from heron_otel.wire.json_text import decode_raw, join_text
-from heron_otel.wire.messages import Memory, Part
+from heron_otel.wire.json_text import decode_raw
+from heron_otel.wire.messages import Memory
+from heron_otel.wire.native_text import (
+    GrowingText,
+    close_text,
+    follow,
+    grow,
+    repeats_text,
+    replace,
+)
 from heron_otel.wire.parameters import Parameter, read_parameters, text_member
 from heron_otel.wire.usage import count
 
@@ -118,19 +124,6 @@ class NativeGenerate:
         return GenerateFold(prompt)
 
 
-class _Text(msgspec.Struct):
-    """One answer as it grows."""
-
-    pieces: list[str] = []
-    repeats: bool | None = None  # events repeat the text so far; None: not known yet
-    lengths: list[int] = []  # while it is not known: each event was the begin of the last one
-    stop_reason: str | None = None
-    read: int | None = None  # tokens
-    written: int | None = None
-    cached: int | None = None
-    reasoning: int | None = None
-
-
 class GenerateFold:
     """Fold of one reply. A value tells its server by its members."""
 
@@ -139,7 +132,7 @@ class GenerateFold:
     def __init__(self, prompt: str | None = None) -> None:
         self._answer = Answer()
         self._prompt = prompt
-        self._texts: dict[int, _Text] = {}
+        self._texts: dict[int, GrowingText] = {}
         self._whole = 0  # answers of a body that is a list
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
@@ -175,7 +168,7 @@ class GenerateFold:
         """Return what was folded so far."""
         answer = self._answer
         texts = [self._texts[index] for index in sorted(self._texts)]
-        answer.choices = [_close(text) for text in texts]
+        answer.choices = [close_text(text) for text in texts]
         known = Usage(
             input_tokens=_sum([text.read for text in texts]),
             output_tokens=_sum([text.written for text in texts]),
@@ -188,12 +181,12 @@ class GenerateFold:
         answer.usage_is_final = answer.done
         return answer
 
-    def _at(self, index: Json) -> _Text | None:
+    def _at(self, index: Json) -> GrowingText | None:
         self._answer.understood = True
         key = index if type(index) is int else 0
         text = self._texts.get(key)
         if text is None and len(self._texts) < MAX_CHOICES:
-            text = self._texts[key] = _Text()
+            text = self._texts[key] = GrowingText()
         return text
 
     def _llama(self, value: dict[str, Json]) -> bool:
@@ -210,7 +203,7 @@ class GenerateFold:
             if isinstance(timings, dict):
                 self._answer.metadata["timings"] = timings
                 text.cached = count(timings.get("cache_n"))
-        return _grow(text, str(value["content"]))
+        return grow(text, str(value["content"]))
 
     def _sglang(self, value: dict[str, Json]) -> bool:
         meta = value["meta_info"]
@@ -236,11 +229,11 @@ class GenerateFold:
         text.read = count(meta.get("prompt_tokens"))
         text.written = count(meta.get("completion_tokens"))
         if text.repeats is None:
-            text.repeats = _repeats(value.get("output_ids"), before, text.written)
+            text.repeats = repeats_text(value.get("output_ids"), before, text.written)
         text.cached = count(meta.get("cached_tokens"))
         text.reasoning = count(meta.get("reasoning_tokens"))
         new = value.get("text")
-        return isinstance(new, str) and _follow(text, new)
+        return isinstance(new, str) and follow(text, new)
 
     def _is_next(self, reason: Json) -> bool:
         """Return whether an item without an index follows one that has ended: a batch."""
@@ -267,9 +260,9 @@ class GenerateFold:
         if isinstance(token, dict):
             piece = token.get("text")
             special = token.get("special") is True
-            return isinstance(piece, str) and not special and _grow(text, piece)
+            return isinstance(piece, str) and not special and grow(text, piece)
         whole = value.get("generated_text")
-        return isinstance(whole, str) and _replace(text, whole)
+        return isinstance(whole, str) and replace(text, whole)
 
     def _vllm(self, texts: list[Json]) -> bool:
         is_content = False
@@ -277,70 +270,8 @@ class GenerateFold:
             text = self._at(index)
             if text is None or not isinstance(value, str):
                 continue
-            is_content = _replace(text, value.removeprefix(self._prompt or "")) or is_content
+            is_content = replace(text, value.removeprefix(self._prompt or "")) or is_content
         return is_content
-
-
-def _grow(text: _Text, piece: str) -> bool:
-    if piece:
-        text.pieces.append(piece)
-    return bool(piece)
-
-
-def _replace(text: _Text, whole: str) -> bool:
-    """Take the text so far; return whether it is longer than what was there."""
-    held = sum(map(len, text.pieces))
-    text.pieces = [whole]
-    return len(whole) > held
-
-
-def _repeats(ids: Json, before: int | None, written: int | None) -> bool | None:
-    """Return whether an event of SGLang repeats the tokens so far; None: it does not tell.
-
-    ``completion_tokens`` counts all so far, ``output_ids`` are all of them or the new ones
-    (``incremental_streaming_output``). A token that ends the answer may be in one of them only.
-    """
-    if not isinstance(ids, list) or not before or written is None:
-        return None
-    return abs(len(ids) - written) < abs(len(ids) - (written - before))
-
-
-def _follow(text: _Text, new: str) -> bool:
-    """Take the text so far, or what is new, whichever the server sends."""
-    held = text.pieces[0] if text.lengths else ""
-    if text.repeats is None and new.startswith(held):
-        text.pieces = [new]
-        text.lengths.append(len(new))
-        return len(new) > len(held)
-    if text.repeats is None:
-        text.repeats = False
-    if text.repeats:
-        return _replace(text, new)
-    _spread(text)
-    return _grow(text, new)
-
-
-def _spread(text: _Text) -> None:
-    """Each event so far was new text, although it began with the one before it."""
-    if text.lengths:
-        (whole,) = text.pieces
-        text.pieces = [whole[:length] for length in text.lengths]
-        text.lengths = []
-
-
-def _close(text: _Text) -> Choice:
-    if text.repeats is None and len(set(text.lengths)) == 1 and len(text.lengths) > 2:
-        # A text that never grew while tokens came: pieces that are equal.
-        _spread(text)
-    joined, size = join_text(text.pieces)
-    parts: list[Part] = [{"type": "text", "content": joined}] if joined else []
-    return Choice(
-        parts=parts,
-        text=joined,
-        tool_calls=[],
-        stop_reason=text.stop_reason,
-        content_bytes=size,
-    )
 
 
 def _sum(counts: list[int | None]) -> int | None:

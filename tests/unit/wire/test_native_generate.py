@@ -187,6 +187,49 @@ def test_sglang_equal_pieces(with_ids: bool) -> None:
     assert call.response.text == "hahahaha"
 
 
+def test_sglang_equal_texts_of_one_token_are_one_text() -> None:
+    stream = [sglang("Yes", 1), sglang("Yes", 1), sglang("Yes", 1, STOP)]
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.text == "Yes"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["Hel", "Hello", "Hello END", "Hello"],
+        ["Hel", "Hello", "Hello E", "Hello END", "Hello"],
+        ["Hi", "Hi \ufffd", "Hi \u4f60", "Hi \u4f60 there"],
+    ],
+)
+def test_sglang_text_that_grows_may_change_its_end(texts: list[str]) -> None:
+    last = len(texts)
+    stream = [sglang(text, at, STOP if at == last else None) for at, text in enumerate(texts, 1)]
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.text == texts[-1]
+
+
+def test_sglang_events_without_a_token_each_repeat_the_text() -> None:
+    stream = [sglang("\ufffd", 1), sglang("\u4f60", 1, STOP)]
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.text == "\u4f60"
+
+
+@pytest.mark.parametrize("pieces", [["Yes", ""], ["Yes", "", ", I"], ["", "Yes"]])
+def test_sglang_events_without_text_take_nothing_away(pieces: list[str]) -> None:
+    stream = [sglang(piece, 1 + at // 2) for at, piece in enumerate(pieces)]
+    stream[-1] = sglang(pieces[-1], 3 if pieces[-1] == ", I" else 1, STOP)
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.text == "".join(pieces)
+
+
 def test_sglang_text_that_grows_is_told_by_its_tokens() -> None:
     # The end of a stop string is taken back: the text does not begin with the one before it.
     texts = ["a", "ab S", "ab"]
