@@ -32,6 +32,7 @@ from heron_otel.wire.socket_conversation import Conversation
 
 _API = OpenAiRealtime()
 _AUDIO_APPEND = b'"input_audio_buffer.append"'
+_ENDS = 256  # bytes at both ends of a message that hold its type, before or behind the audio
 _DELTA = _API.merging.required
 _TELLING = frozenset({"type", "response_id", "id"})
 _SESSION_MEMBERS = (
@@ -92,13 +93,16 @@ class RealtimeSession:
 
     def sent(self, message: SocketMessage) -> None:
         """Take what the client sets, adds or asks for."""
-        if _AUDIO_APPEND in message.data[:256]:
-            self._transcriptions.hear(message.data)
+        data = message.data
+        if _AUDIO_APPEND in data[:_ENDS] or _AUDIO_APPEND in data[-_ENDS:]:
+            self._transcriptions.hear(data)
             return
-        value = self._socket.value(message.data)
+        value = self._socket.value(data)
         match value.get("type"):
             case "session.update" | "transcription_session.update":
                 self._set(value.get("session"))
+            case "input_audio_buffer.clear":
+                self._transcriptions.clear()
             case "conversation.item.create":
                 self._add(value.get("item"))
             case "conversation.item.delete":

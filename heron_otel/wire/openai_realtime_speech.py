@@ -22,7 +22,13 @@ from heron_otel.wire.json_text import decode_members, encode
 from heron_otel.wire.multipart import SIZE
 from heron_otel.wire.openai_realtime import base64_bytes
 from heron_otel.wire.operations import OUTPUT_BYTES, Operation, OperationFold
-from heron_otel.wire.socket_api import Socket, SocketCall, SocketMessage, settings_of_query
+from heron_otel.wire.socket_api import (
+    MAX_WAITING,
+    Socket,
+    SocketCall,
+    SocketMessage,
+    settings_of_query,
+)
 
 _TRANSLATION_PATHS = ("/v1/realtime/translations", "/openai/realtime/translations")
 _TRANSCRIPTION = "transcription"
@@ -129,6 +135,7 @@ class Transcriptions:
         self._model: Json = None
         self._heard = _Heard()
         self._calls: dict[str, SocketCall] = {}
+        self._ended: dict[str, None] = {}  # the last items that ended
 
     def set(self, session: dict[str, Json]) -> None:
         """Take what a session is set to, in its general or its beta form."""
@@ -150,6 +157,10 @@ class Transcriptions:
         if self.is_on:
             self._heard.add(data)
 
+    def clear(self) -> None:
+        """Forget what was heard: the client takes it back."""
+        self._heard.size = 0
+
     def takes(self, kind: str) -> bool:
         """Return whether a message of the server is about a spoken item."""
         return self.is_on and (kind == _COMMITTED or kind.startswith(_TRANSCRIBED))
@@ -159,7 +170,11 @@ class Transcriptions:
         for data, at_ns in zip(run.iter_data(), times, strict=True):
             value = self._socket.value(data)
             kind, identity = value.get("type"), value.get("item_id")
-            if not isinstance(kind, str) or not isinstance(identity, str):
+            if (
+                not isinstance(kind, str)
+                or not isinstance(identity, str)
+                or identity in self._ended
+            ):
                 self._socket.unmatched += 1
                 continue
             call = self._calls.get(identity)
@@ -176,15 +191,21 @@ class Transcriptions:
                 continue
             self._socket.count_value(call, value, len(data), at_ns)
             if kind.endswith((".completed", ".failed")):
-                del self._calls[identity]
-                self._socket.close(call)
+                self._close(identity, call, ExchangeEnd.COMPLETE)
 
     def _give_up(self) -> None:
         """Close items whose end is missing."""
         for name, call in tuple(self._calls.items()):
             if call.is_lossy:
-                del self._calls[name]
-                self._socket.close(call, ExchangeEnd.LOST)
+                self._close(name, call, ExchangeEnd.LOST)
+
+    def _close(self, identity: str, call: SocketCall, end: ExchangeEnd) -> None:
+        """Close an item; what still comes of it makes no other call."""
+        del self._calls[identity]
+        if len(self._ended) >= MAX_WAITING:
+            del self._ended[next(iter(self._ended))]
+        self._ended[identity] = None
+        self._socket.close(call, end)
 
     def _open(self, identity: str, at_ns: int) -> SocketCall | None:
         content, members = self._request()
@@ -216,24 +237,29 @@ class TranslationOverWebSocket:
 
 
 class TranslationSession:
-    """One call, from the first audio on."""
+    """One call, from the first audio on; nothing of a session that is closed."""
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self._model: Json = settings_of_query(socket.query).get("model")
         self._heard = _Heard()
         self._call: SocketCall | None = None
+        self._is_closed = False
 
     def sent(self, message: SocketMessage) -> None:
         """Count audio; the first of it opens the call."""
-        if self._heard.add(message.data) and self._call is None:
+        if not self._is_closed and self._heard.add(message.data) and self._call is None:
             content, members = _request(self._model, self._heard)
             self._call = self._socket.open(TRANSLATIONS, members, content, message)
 
     def received(self, run: SseRun, times: memoryview[int]) -> None:
         """Take events of the server."""
         for data, at_ns in zip(run.iter_data(), times, strict=True):
+            if self._is_closed:
+                self._socket.unmatched += 1
+                continue
             value = self._socket.value(data)
+            self._is_closed = value.get("type") == "session.closed"
             session = value.get("session")
             if isinstance(session, dict) and isinstance(session.get("model"), str):
                 self._model = session["model"]
@@ -241,7 +267,7 @@ class TranslationSession:
             if call is None:
                 continue
             self._socket.count_value(call, value, len(data), at_ns)
-            if value.get("type") == "session.closed":
+            if self._is_closed:
                 self._socket.ask_again(call, *_request(self._model, self._heard))
                 self._socket.close(call)
                 self._call = None

@@ -9,6 +9,7 @@ import pytest
 
 from heron_otel.records.http import ExchangeEnd
 from heron_otel.records.wire import LlmCall
+from heron_otel.wire.socket_api import MAX_WAITING
 from tests.support.socket_calls import Object, Talk, calls_of
 from tests.support.streams import CLIENT, SERVER, end, lost
 
@@ -119,6 +120,47 @@ def test_words_before_the_end_of_an_item_belong_to_its_call() -> None:
     assert len(call.timing.chunk_times_ns) == 1
 
 
+def test_audio_that_the_client_takes_back_is_not_heard() -> None:
+    made = transcription()
+    made.ask(APPEND, {"type": "input_audio_buffer.clear"}, APPEND)
+    made.answer(committed("item_1"), completed("item_1", TOKENS))
+    (call,) = calls_of(made.steps)
+    assert parameters(call)[1] == 100
+
+
+def test_audio_in_front_of_the_type_is_heard() -> None:
+    made = transcription()
+    made.ask({"audio": AUDIO * 20, "type": "input_audio_buffer.append"})
+    made.answer(committed("item_1"), completed("item_1", TOKENS))
+    (call,) = calls_of(made.steps)
+    assert parameters(call)[1] == 2000
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"type": f"{TRANSCRIBED}.segment", "item_id": "item_1", "text": "Some", "id": "s"},
+        completed("item_1", TOKENS),
+        committed("item_1"),
+    ],
+)
+def test_what_comes_after_the_end_of_an_item_is_no_call(late: Object) -> None:
+    made = transcription()
+    made.ask(APPEND)
+    made.answer(committed("item_1"), completed("item_1", TOKENS), late)
+    made.ask(APPEND)
+    made.answer(committed("item_2"), completed("item_2", TOKENS))
+    assert [parameters(call)[1] for call in calls_of(made.steps)] == [100, 100]
+
+
+def test_items_that_ended_are_forgotten_at_the_limit() -> None:
+    made = transcription()
+    for number in range(MAX_WAITING + 1):
+        made.answer(committed(f"item_{number}"), completed(f"item_{number}", TOKENS))
+    made.answer(completed("item_1", TOKENS), completed("item_0", TOKENS))
+    assert len(calls_of(made.steps)) == MAX_WAITING + 2
+
+
 def test_failed_transcription_is_a_failed_call() -> None:
     made = transcription()
     made.answer(
@@ -199,6 +241,18 @@ def test_translation_session_is_one_call(prefix: str) -> None:
     assert call.request.metadata["output_type"] == "speech"
     assert len(call.timing.chunk_times_ns) == 8
     assert "secret" not in repr(call)
+
+
+def test_what_comes_after_the_end_of_a_translation_is_no_call() -> None:
+    made = Talk(TRANSLATE)
+    made.ask(HEAR)
+    translated(made)
+    made.answer({"type": "session.closed"})
+    made.ask(HEAR)
+    translated(made)
+    made.answer({"type": "session.closed"})
+    (call,) = calls_of([*made.steps, end(CLIENT), end(SERVER)])
+    assert (parameters(call)[1], call.complete) == (100, True)
 
 
 def test_translation_session_that_the_client_leaves_is_cancelled() -> None:
