@@ -211,10 +211,14 @@ class WireCalls:
     ) -> LlmCall | None:
         """Return the call of a GET, unless it is another service's or repeats a recent one."""
         call, understood = self._call(exchange, request, asked, is_read=True)
-        if not asked.is_certain and not understood:
+        response = exchange.response
+        status = 0 if response is None else response.status_code
+        # Only a deferred completion is a read of a chat; its path is known, its host may be not.
+        is_pending = status == _NOT_READY and asked.api.operation == "chat"
+        is_empty = response is not None and not response.content
+        if not asked.is_certain and not understood and not (is_pending and is_empty):
             self._counters.other += 1
             return None
-        status = 0 if exchange.response is None else exchange.response.status_code
         if status == _NOT_READY or not self._reads.is_news(read, status, request.started_at_ns):
             self._counters.polls += 1
             return None

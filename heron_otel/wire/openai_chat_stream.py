@@ -35,12 +35,13 @@ _ORDER = (
     *("service_tier", "system_fingerprint", "provider", "timings", "time_info", "perf_metrics"),
     *("citations", "search_results"),
 )
+_FOUND = frozenset({"citations", "search_results"})  # in any chunk
 SOURCES = "output_sources"
 """Metadata of an answer: how many sources it was written from, where the server searched."""
 _METADATA = frozenset(_ORDER)
-_RARE = frozenset(
-    {"error", "x_groq", "prompt_logprobs", "kv_transfer_params", "sglext", "request_id"}
-)
+_RARE = _FOUND | {
+    *("error", "x_groq", "prompt_logprobs", "kv_transfer_params", "sglext", "request_id"),
+}
 _MEMBERS_BESIDE = frozenset(
     {
         "reasoning_content",
@@ -92,7 +93,7 @@ class ChatFold:
     with the index of another call but a new id (both seen behind gateways), is a new call.
     """
 
-    __slots__ = ("_answer", "_choices", "_expects_usage", "_first", "_last", "_usage")
+    __slots__ = ("_answer", "_choices", "_expects_usage", "_first", "_found", "_last", "_usage")
 
     def __init__(self, *, expects_usage: bool = False) -> None:
         self._answer = Answer()
@@ -101,6 +102,7 @@ class ChatFold:
         self._expects_usage = expects_usage
         self._first: dict[str, Json] | None = None
         self._last: dict[str, Json] | None = None
+        self._found: dict[str, Json] = {}
 
     def event(self, value: dict[str, Json], at_ns: int) -> bool:
         """Fold a chunk or a whole body; return whether it adds content."""
@@ -139,9 +141,11 @@ class ChatFold:
             answer.provider = answer.provider or "vllm"
         if "sglext" in value:
             answer.provider = answer.provider or "sglang"
+        if not _FOUND.isdisjoint(value):
+            merge_last(self._found, {name: value[name] for name in _FOUND if name in value})
         deferred = value.get("request_id")
-        if isinstance(deferred, str) and "choices" not in value:
-            # xAI: the completion is fetched later, by this id.
+        if isinstance(deferred, str) and len(value) == 1:
+            # xAI: the completion is fetched later, by this id. Errors have it beside a message.
             answer.id = answer.id or deferred
             answer.understood = True
         if value.get("error") is not None:
@@ -202,7 +206,7 @@ class ChatFold:
         answer.choices = [_close(self._choices[index]) for index in sorted(self._choices)]
         answer.usage = openai_usage(self._usage) if self._usage else None
         # All chunks repeat these members; some have them in the first or the last one only.
-        for value in (self._first, self._last):
+        for value in (self._first, self._last, self._found):
             if value is not None and not _METADATA.isdisjoint(value):
                 merge_last(answer.metadata, {name: value[name] for name in _ORDER if name in value})
         if not USAGE_TIMES.isdisjoint(self._usage):

@@ -215,6 +215,18 @@ def test_perplexity_tells_its_sources() -> None:
         assert found.response.metadata["output_sources"] == 2
 
 
+def test_sources_in_a_chunk_of_their_own() -> None:
+    stream = [
+        delta(content="a"),
+        {**delta(content="b"), "citations": ["https://x", "https://y"]},
+        delta("stop"),
+    ]
+    call = chat(stream=stream, host="api.x.ai")
+    assert call.response is not None
+    assert call.response.metadata["citations"] == ["https://x", "https://y"]
+    assert call.response.metadata["output_sources"] == 2
+
+
 def test_sglang_extension_names_the_server() -> None:
     call = chat(whole({"content": "a"}, sglext={"cached_tokens_details": {"device": 3}}))
     assert call.provider == "sglang"
@@ -250,7 +262,20 @@ def test_xai_deferred_answer_is_a_call_once_it_is_there() -> None:
     )
     assert call.response.usage.input_tokens == 3
     assert fetch(200, {"other": 1}, host="x") == []
-    assert wire.counters.other == 1
+    assert fetch(202, {"other": 1}, host="x") == []
+    assert (wire.counters.other, wire.counters.polls) == (2, 1)
+    assert fetch(202, None, host="gateway") == []
+    assert (wire.counters.other, wire.counters.polls) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_error_with_a_request_id_is_no_deferred_request(status: int) -> None:
+    body = {"model": "m", "messages": MESSAGES}
+    answer = {"message": "no API key found", "request_id": "f15c114e"}
+    call = call_of(make_exchange(body, answer, host="gateway", status=status))
+    assert (call.error is not None) == (status == 401)
+    assert call.response is not None
+    assert call.response.id is None
 
 
 def test_azure_filter_results_before_and_after_the_answer() -> None:
