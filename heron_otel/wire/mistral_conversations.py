@@ -13,11 +13,11 @@ from collections.abc import Mapping
 import msgspec
 
 from heron_otel.records.wire import Json, LlmRequest
-from heron_otel.wire.api import Answer, Members, MergeRules
-from heron_otel.wire.json_text import decode_raw, encode
+from heron_otel.wire.api import Answer, Choice, Members, MergeRules
+from heron_otel.wire.json_text import decode_raw, encode, join_text
 from heron_otel.wire.messages import Memory, Part
 from heron_otel.wire.openai_chat import OpenAiChat
-from heron_otel.wire.openai_chat_stream import MAX_TOOL_CALLS, ChatFold
+from heron_otel.wire.openai_chat_stream import MAX_CHOICES, MAX_TOOL_CALLS, ChatFold
 from heron_otel.wire.recognised import CONVERSATION_PATH
 
 _CHAT = OpenAiChat()
@@ -45,7 +45,9 @@ class MistralConversations:
 
     def matches(self, members: Members) -> bool:
         """Return whether the body has entries; conversations of OpenAI have ``items``."""
-        return _INPUTS in members or "from_entry_id" in members
+        inputs = members.get(_INPUTS)
+        is_asked = inputs is not None and bytes(memoryview(inputs)[:1]) in (b'"', b"[")
+        return is_asked or "from_entry_id" in members
 
     def request(self, members: Members, path: str, memory: Memory) -> LlmRequest:
         """Return what was asked; the conversation is that of the path."""
@@ -55,11 +57,10 @@ class MistralConversations:
         for name, value in given.items() if isinstance(given, dict) else ():
             made[name] = msgspec.Raw(encode(value))
         made |= {name: members[name] for name in members if name not in (_INPUTS, _ARGUMENTS)}
-        instructions = members.get("instructions")
+        instructions = made.pop("instructions", None)
         messages: list[Json] = []
-        if instructions is not None:
-            del made["instructions"]
-            messages.append({"role": "system", "content": decode_raw(instructions)})
+        if instructions is not None and (content := decode_raw(instructions)) is not None:
+            messages.append({"role": "system", "content": content})
         inputs = members.get(_INPUTS)
         messages += _messages(None if inputs is None else decode_raw(inputs))
         made["messages"] = msgspec.Raw(encode(messages))
@@ -78,14 +79,39 @@ class MistralConversations:
         return ConversationFold()
 
 
-class ConversationFold:
-    """Fold of one response."""
+class _Run(msgspec.Struct):
+    """A tool that the server runs, as its arguments grow."""
 
-    __slots__ = ("_chat", "_identity", "_is_done", "_ran")
+    id: Json
+    name: Json
+    value: Json  # arguments that are no text
+    pieces: list[str]
+
+    def part(self) -> Part:
+        """Return the tool run as a part of the answer."""
+        arguments = join_text(self.pieces)[0] if self.pieces else self.value
+        return {
+            "type": "server_tool_call",
+            "id": self.id,
+            "name": self.name,
+            "server_tool_call": {"type": self.name, "arguments": arguments},
+        }
+
+
+class ConversationFold:
+    """Fold of one response.
+
+    Each message and each tool call is a choice of Chat Completions until the end; then all entries
+    are one choice, in their order.
+    """
+
+    __slots__ = ("_chat", "_entries", "_identity", "_is_done", "_order", "_runs")
 
     def __init__(self) -> None:
         self._chat = ChatFold()
-        self._ran: dict[str, Part] = {}  # tools that the server ran
+        self._entries: dict[Json, int] = {}  # choices, by output_index or id
+        self._runs: dict[str, _Run] = {}  # tools that the server ran
+        self._order: list[_Run | None] = []  # None: the next choice
         self._identity: str | None = None  # of the conversation
         self._is_done = False
 
@@ -99,17 +125,15 @@ class ConversationFold:
             return self._whole(value, outputs, at_ns)
         match value.get("type"):
             case "message.output.delta":
-                content = value.get("content")
-                delta: dict[str, Json] = {
-                    "content": [content] if isinstance(content, dict) else content
-                }
-                return self._delta(delta, value, at_ns)
+                return self._say(value, at_ns)
             case "function.call.delta":
                 return self._delta({"tool_calls": [_tool(value)]}, value, at_ns)
             case "tool.execution.started":
                 self._run(value)
             case "tool.execution.delta":
-                self._run_more(value)
+                run, arguments = self._runs.get(str(value.get("id"))), value.get("arguments")
+                if run is not None and isinstance(arguments, str):
+                    run.pieces.append(arguments)
             case "conversation.response.started":
                 self._chat.event({"choices": []}, at_ns)
             case "conversation.response.done":
@@ -132,55 +156,81 @@ class ConversationFold:
         answer.done = answer.usage_is_final = self._is_done
         if self._identity is not None:
             answer.metadata["conversation"] = self._identity
-        for choice in answer.choices:
-            choice.parts[:0] = self._ran.values()
-            if self._is_done:
-                # This API has no word for it.
-                choice.finish_reason = "tool_call" if choice.tool_calls else "stop"
+        if self._order:
+            answer.choices = [self._joined(answer.choices)]
         return answer
+
+    def _joined(self, entries: list[Choice]) -> Choice:
+        """Return all entries of the answer as one choice."""
+        following = iter(entries)
+        parts: list[Part] = []
+        for run in self._order:
+            parts += next(following).parts if run is None else [run.part()]
+        calls = [call for entry in entries for call in entry.tool_calls]
+        # This API has no word for how it ended.
+        ended = "tool_call" if calls else "stop"
+        return Choice(
+            parts=parts,
+            text="".join(entry.text for entry in entries),
+            tool_calls=calls,
+            stop_reason=None,
+            content_bytes=sum(entry.content_bytes for entry in entries),
+            finish_reason=ended if self._is_done else None,
+        )
 
     def _whole(self, value: dict[str, Json], outputs: list[Json], at_ns: int) -> bool:
         self._is_done = True
         self._chat.event({"choices": [], "usage": value.get("usage")}, at_ns)
         is_content = False
-        for index, entry in enumerate(outputs):
-            if not isinstance(entry, dict):
+        for index, item in enumerate(outputs):
+            if not isinstance(item, dict):
                 continue
+            entry: dict[str, Json] = {**item, "output_index": index}
             match entry.get("type"):
                 case "tool.execution":
                     self._run(entry)
                 case "function.call":
-                    call = {**entry, "output_index": index}
-                    is_content |= self._delta({"tool_calls": [_tool(call)]}, entry, at_ns)
+                    is_content |= self._delta({"tool_calls": [_tool(entry)]}, entry, at_ns)
                 case "message.output":
-                    is_content |= self._delta({"content": entry.get("content")}, entry, at_ns)
+                    is_content |= self._say(entry, at_ns)
         return is_content
+
+    def _say(self, value: dict[str, Json], at_ns: int) -> bool:
+        content = value.get("content")
+        # An event brings one part, an entry a list of them.
+        return self._delta(
+            {"content": [content] if isinstance(content, dict) else content}, value, at_ns
+        )
 
     def _delta(self, delta: dict[str, Json], value: dict[str, Json], at_ns: int) -> bool:
         chunk: dict[str, Json] = {
-            "choices": [{"index": 0, "delta": delta}],
+            "choices": [{"index": self._entry(value), "delta": delta}],
             "model": value.get("model"),
         }
         return self._chat.event(chunk, at_ns)
 
-    def _run(self, value: dict[str, Json]) -> None:
-        identity = value.get("id")
-        key = identity if isinstance(identity, str) else f"#{len(self._ran)}"
-        if len(self._ran) < MAX_TOOL_CALLS:
-            name = value.get("name")
-            self._ran[key] = {
-                "type": "server_tool_call",
-                "id": identity,
-                "name": name,
-                "server_tool_call": {"type": name, "arguments": value.get("arguments")},
-            }
+    def _entry(self, value: dict[str, Json]) -> int:
+        """Return which choice an entry is; entries above the limit are in the last one."""
+        index, identity = value.get("output_index"), value.get("id")
+        key = index if type(index) is int else identity if isinstance(identity, str) else None
+        found = self._entries.get(key)
+        if found is None:
+            found = len(self._entries)
+            if found == MAX_CHOICES:
+                return found - 1
+            self._entries[key] = found
+            self._order.append(None)
+        return found
 
-    def _run_more(self, value: dict[str, Json]) -> None:
-        part = self._ran.get(str(value.get("id")))
-        call = None if part is None else part["server_tool_call"]
-        arguments = value.get("arguments")
-        if isinstance(call, dict) and isinstance(arguments, str):
-            call["arguments"] = f"{call.get('arguments') or ''}{arguments}"
+    def _run(self, value: dict[str, Json]) -> None:
+        identity, arguments = value.get("id"), value.get("arguments")
+        key = identity if isinstance(identity, str) else f"#{len(self._runs)}"
+        if key in self._runs or len(self._runs) >= MAX_TOOL_CALLS:
+            return
+        pieces = [arguments] if isinstance(arguments, str) else []
+        run = _Run(id=identity, name=value.get("name"), value=arguments, pieces=pieces)
+        self._runs[key] = run
+        self._order.append(run)
 
 
 def _tool(entry: dict[str, Json]) -> dict[str, Json]:

@@ -110,9 +110,6 @@ class RealtimeFold(ResponsesFold):
             made["output"] = [
                 plain_item(item) if isinstance(item, dict) else item for item in output
             ]
-        usage = response.get("usage")
-        if isinstance(usage, dict):
-            made["usage"] = _usage(usage)
         details = response.get("status_details")
         if isinstance(details, dict):
             error = details.get("error")
@@ -155,12 +152,3 @@ def _plain_part(part: dict[str, Json], kind: str) -> dict[str, Json]:
 def base64_bytes(text: str) -> int:
     """Return the bytes that a base64 text stands for."""
     return len(text) * 3 // 4 - text.count("=")
-
-
-def _usage(usage: dict[str, Json]) -> dict[str, Json]:
-    made = dict(usage)
-    for name in ("input", "output"):
-        details = usage.get(f"{name}_token_details")
-        if isinstance(details, dict):
-            made[f"{name}_tokens_details"] = details
-    return made

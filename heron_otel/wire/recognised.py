@@ -70,7 +70,7 @@ _OBJECT_PATHS = re.compile(
     r"/messages/batches/|/v1/batches/|/responses/[^/]+/(?:cancel|input_items)$"
 )
 _OBJECT = Recognised("", "object", "")
-CONVERSATION_PATH = re.compile(r"/v1/conversations(?:/([^/]+))?(?:/restart)?$")
+CONVERSATION_PATH = re.compile(r"/v1/conversations(?:/(?!restart$)([^/]+)(?:/restart)?)?$")
 """Paths of Mistral's conversations, with the id of one; OpenAI's begin alike."""
 _CONVERSATION = Recognised("", "conversations", "", "mistral-conversations")
 

@@ -13,6 +13,11 @@ from heron_otel.records.wire import Json, Usage
 
 _MAX_COUNT = 1 << 53  # larger numbers are no token counts, and doubles lose them
 _OPENAI_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_OPENAI_OUTPUT_DETAILS = (
+    "completion_tokens_details",
+    "output_tokens_details",
+    "output_token_details",
+)
 _OPENAI_CACHE_READS = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
 
 
@@ -57,7 +62,8 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
     """Return the usage of an OpenAI Chat reply; None when it holds no count.
 
     Gateways put Anthropic's names into OpenAI replies; OpenAI's names win. xAI counts reasoning
-    beside ``completion_tokens``, which its total shows. Anthropic's ``input_tokens`` excludes
+    beside ``completion_tokens``, Mistral what its tools read (``connector_tokens``) beside
+    ``prompt_tokens``, which their totals show. Anthropic's ``input_tokens`` excludes
     the cache: that is what a count below its own cached part means.
     """
     counts = _counts(usage)
@@ -65,11 +71,9 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
     given_output = counts.get("completion_tokens", counts.get("output_tokens"))
     if given_input is None and given_output is None:
         return None
-    details = _details(
-        usage, "prompt_tokens_details", "input_tokens_details", "input_token_details"
-    )
+    details = _details(usage, *_OPENAI_INPUT_DETAILS)
     prompt = _counts(details)
-    completion = _counts(_details(usage, "completion_tokens_details", "output_tokens_details"))
+    completion = _counts(_details(usage, *_OPENAI_OUTPUT_DETAILS))
     cache_read = prompt.get("cached_tokens")
     if cache_read is None:
         cache_read = _first(counts, *_OPENAI_CACHE_READS)
@@ -82,6 +86,10 @@ def openai_usage(usage: Mapping[str, Json]) -> Usage | None:
     cached = (cache_read or 0) + (cache_write or 0)
     if input_tokens is not None and cached > input_tokens:
         input_tokens += cached
+    connector = counts.get("connector_tokens")
+    if connector and input_tokens is not None:
+        is_beside = total == input_tokens + (given_output or 0) + connector
+        input_tokens += connector if is_beside else 0
     output_tokens = given_output
     if output_tokens is not None and reasoning:
         beside = (given_input or 0) + output_tokens + reasoning

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from heron_otel.records.wire import LlmCall
 from heron_otel.wire.calls import WireCalls
+from heron_otel.wire.mistral_conversations import ConversationFold
+from heron_otel.wire.openai_chat_stream import MAX_CHOICES
+from heron_otel.wire.recognised import CONVERSATION_PATH
 from tests.support.calls import SOURCE, call_of
 from tests.support.exchanges import START_NS, make_exchange, named_events_of
 from tests.support.turns import run
@@ -103,7 +107,8 @@ def test_start_of_a_conversation() -> None:
     assert response.metadata["conversation"] == "conv_1"
     assert (response.stop_reasons, response.finish_reasons) == ((None,), ("stop",))
     assert response.usage is not None
-    assert (response.usage.input_tokens, response.usage.output_tokens) == (20, 7)
+    # What the search found was read too.
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (50, 7)
     assert response.usage.estimated is False
 
 
@@ -206,14 +211,84 @@ def test_stream_that_breaks_and_error_in_the_stream() -> None:
     assert (call.error.type, call.error.message) == ("1000", "gone")
 
 
+def test_entries_keep_their_order() -> None:
+    later = {**SAID, "id": "msg_2", "content": " Yes."}
+    call = talk(START, whole(SAID, RAN, later))
+    order = [("text", "Three."), ("server_tool_call", "web_search"), ("text", " Yes.")]
+    assert parts_of(call) == order
+    assert call.response is not None
+    assert call.response.text == "Three. Yes."
+    streamed = [
+        event("conversation.response.started", conversation_id="conv_1"),
+        event("message.output.delta", id="m1", output_index=0, content="Three"),
+        event("message.output.delta", id="m1", output_index=0, content="."),
+        event("tool.execution.started", id="t", output_index=1, name="web_search", arguments=""),
+        event("message.output.delta", id="m2", output_index=2, content=" Yes."),
+        event("conversation.response.done", usage=USAGE),
+    ]
+    assert parts_of(talk({**START, "stream": True}, events=streamed)) == order
+
+
+def test_answer_that_is_only_a_tool_run() -> None:
+    call = talk(START, whole(RAN))
+    assert parts_of(call) == [("server_tool_call", "web_search")]
+    assert call.response is not None
+    assert call.response.finish_reasons == ("stop",)
+
+
+def test_more_entries_than_are_told_apart() -> None:
+    said = [{**SAID, "content": str(index)} for index in range(MAX_CHOICES + 2)]
+    parts = parts_of(talk(START, whole(*said)))
+    assert len(parts) == MAX_CHOICES
+    assert parts[-1] == ("text", "".join(map(str, range(MAX_CHOICES - 1, MAX_CHOICES + 2))))
+
+
+def test_arguments_of_a_tool_run_are_copied_once() -> None:
+    fold = ConversationFold()
+    fold.event(event("tool.execution.started", id="t", name="x", arguments="{"), 1)
+    delta = event("tool.execution.delta", id="t", arguments="a" * 4000)
+    begun = time.process_time()
+    for _ in range(2200):
+        fold.event(delta, 1)
+    (choice,) = fold.answer().choices
+    # Copied for each event, the text would be moved 10 GB.
+    assert time.process_time() - begun < 0.5
+    run = choice.parts[0]["server_tool_call"]
+    assert isinstance(run, dict)
+    assert run["arguments"] == "{" + "a" * 4000 * 2200
+
+
+def test_instructions_that_are_null() -> None:
+    call = talk({**START, "instructions": None}, whole(SAID))
+    assert [each.role for each in call.request.messages] == ["user"]
+    assert "instructions" not in call.request.metadata
+
+
+@pytest.mark.parametrize(
+    ("path", "conversation"),
+    [
+        (PATH, None),
+        (f"{PATH}/conv_1", "conv_1"),
+        (f"{PATH}/conv_1/restart", "conv_1"),
+        (f"{PATH}/restart", "none"),
+        (f"{PATH}/conv_1/messages", "none"),
+    ],
+)
+def test_paths(path: str, conversation: str | None) -> None:
+    found = CONVERSATION_PATH.search(path)
+    assert (found.group(1) if found else "none") == conversation
+
+
 def test_error_of_the_request() -> None:
     call = talk(START, {"object": "error", "message": "no", "type": "invalid"}, status=422)
     assert call.error is not None
     assert call.error.type == "invalid"
 
 
-@pytest.mark.parametrize("body", [{"items": []}, {"metadata": {"a": "b"}}])
-def test_conversations_of_openai_are_no_calls(body: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "body", [{"items": []}, {"metadata": {"a": "b"}}, {"inputs": {"topic": "a"}}]
+)
+def test_conversations_of_others_are_no_calls(body: dict[str, Any]) -> None:
     wire = WireCalls(SOURCE)
     exchange = make_exchange(body, {"id": "conv_1", "object": "conversation"}, path=PATH)
     assert [*wire.feed(exchange)] == []

@@ -50,6 +50,40 @@ def test_details_of_openai_are_read() -> None:
     )
 
 
+@pytest.mark.parametrize("word", ["tokens", "token"])
+def test_details_of_realtime_are_read(word: str) -> None:
+    usage = openai_usage(
+        {
+            "input_tokens": 132,
+            "output_tokens": 121,
+            f"input_{word}_details": {"audio_tokens": 13, "cached_tokens": 64},
+            f"output_{word}_details": {"text_tokens": 30, "audio_tokens": 91},
+        }
+    )
+    assert usage == Usage(
+        input_tokens=132,
+        output_tokens=121,
+        cache_read_tokens=64,
+        audio_input_tokens=13,
+        audio_output_tokens=91,
+    )
+
+
+@pytest.mark.parametrize(("total", "read"), [(57, 50), (27, 20), (None, 20)])
+def test_connector_tokens_are_input_where_the_total_counts_them(
+    total: int | None, read: int
+) -> None:
+    usage = openai_usage(
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 7,
+            "total_tokens": total,
+            "connector_tokens": 30,
+        }
+    )
+    assert usage == Usage(input_tokens=read, output_tokens=7)
+
+
 @pytest.mark.parametrize(
     ("members", "cache_read"),
     [
