@@ -22,6 +22,7 @@ class Known:
         self._by_seq: dict[int, list[Seen]] = {}
         self.open: dict[tuple[int, str], Seen] = {}
         self.parked: dict[Seen, None] = {}  # in the order of parking
+        self._parked_bytes = 0
         self._recent: deque[Seen] = deque()
         self._recent_bytes = 0
 
@@ -105,6 +106,26 @@ class Known:
             same.remove(seen)
             if not same:
                 del self._by_seq[seen.seq]
+
+    def park(self, seen: Seen) -> None:
+        """Have a hop wait for the call around it."""
+        seen.state = State.PARKED
+        self.parked[seen] = None
+        self._parked_bytes += seen.size
+
+    def unpark(self, seen: Seen) -> None:
+        """Have a hop wait no more."""
+        seen.state = State.HELD
+        del self.parked[seen]
+        self._parked_bytes -= seen.size
+
+    @property
+    def has_too_many_parked(self) -> bool:
+        """Return whether the hops that wait go past a limit."""
+        limits = self._limits
+        return len(self.parked) > limits.max_parked or (
+            len(self.parked) > 1 and self._parked_bytes > limits.max_parked_bytes
+        )
 
     def remember(self, seen: Seen, now_ns: int) -> None:
         """Keep a call that went on for a while: a hop of it may end late."""

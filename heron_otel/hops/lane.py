@@ -58,6 +58,7 @@ class Lane:
         "due",
         "ended",
         "index",
+        "lagged_feed",
         "last_feed",
         "line",
         "parked",
@@ -68,6 +69,7 @@ class Lane:
         self.index = index
         self.clock = EventClock()
         self.last_feed = 0  # hand-overs of all sources until that of this one; 0: none came
+        self.lagged_feed = 0  # that at which it was last given up
         self.ended = False
         self.announced: deque[tuple[int, Seen]] = deque()  # and from when on they are known
         self.coming: deque[tuple[int, Came]] = deque()  # what has not had its turn

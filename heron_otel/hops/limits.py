@@ -36,6 +36,8 @@ class HopLimits:
     """Calls with one last text that are compared; one more has no hops and is none."""
     max_parked: int = 1024
     """Inner calls that wait for the end of their outer call; the oldest one goes ahead."""
+    max_parked_bytes: int = 67_108_864
+    """Request bytes of those calls."""
     max_held_bytes: int = 67_108_864
     """Request bytes of all calls that wait; the first one goes ahead."""
     max_behind_ns: int = 600_000_000_000

@@ -13,7 +13,9 @@ from itertools import pairwise
 from heron_otel.hops.limits import HopLimits
 from heron_otel.hops.seen import Fit, Seen, State, compete, hop_fit, is_taken
 
-_ROUNDS = 64  # of exchanges; each makes the whole fit better, so this is only a bound in time
+_EXCHANGES = 1024
+"""Exchanges that are tried in one matching, more or less: each makes the whole fit better, so this
+is only a bound in time."""
 
 
 class Group:
@@ -80,7 +82,7 @@ class _Matching:
         }
         for inner in sorted(first, key=first.__getitem__):
             self._find_place(inner, set())
-        for _ in range(_ROUNDS):
+        for _ in range(1 + _EXCHANGES // (1 + len(self.outers))):
             if not self._exchange():
                 break
 

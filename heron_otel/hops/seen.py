@@ -192,7 +192,7 @@ def hop_fit(outer: Seen, inner: Seen, limits: HopLimits) -> Fit | None:
     if outer.ended_ns is None or inner.ended_ns is None:
         likeness += 4
     else:
-        likeness += 4 if inner.ended_ns <= outer.ended_ns else 0
+        likeness += 4 if inner.ended_ns <= outer.ended_ns + limits.skew_ns else 0
         apart_ns += abs(outer.ended_ns - inner.ended_ns)
     return Fit(names, links + words, likeness, apart_ns, follows)
 
@@ -224,8 +224,11 @@ def is_taken(outer: Seen, inner: Seen) -> bool:
     """Return whether a call that went on had another hop while ``inner`` ran."""
     if inner.call is not None and has_failed(inner.call):
         return False
-    ended_ns = inner.ended_ns or inner.started_ns
-    return any(inner.started_ns < end and begin < ended_ns for begin, end in outer.taken)
+    ended_ns = inner.ended_ns
+    return any(
+        inner.started_ns < end and (ended_ns is None or begin < ended_ns)
+        for begin, end in outer.taken
+    )
 
 
 def compete(first: Seen, second: Seen) -> bool:

@@ -213,10 +213,9 @@ class Hops:
         if outer.state is State.RELEASED:
             self._tell_late(seen, outer, now_ns)
         elif seen.state is State.HELD:
-            seen.state = State.PARKED
-            self._known.parked[seen] = None
+            self._known.park(seen)
             self.lanes[seen.lane].parked += 1
-            if len(self._known.parked) > self._limits.max_parked:
+            while self._known.has_too_many_parked:
                 self.counters["parked_limit"] += 1
                 self._reject(next(iter(self._known.parked)), now_ns)
 
@@ -297,8 +296,7 @@ class Hops:
 
     def _unpark(self, seen: Seen) -> None:
         if seen.state is State.PARKED:
-            seen.state = State.HELD
-            del self._known.parked[seen]
+            self._known.unpark(seen)
             self.lanes[seen.lane].parked -= 1
 
     def _let_go(self) -> None:

@@ -69,7 +69,9 @@ class Timeline:
             if not other.last_feed or moment_ns - other.clock.now_ns > limits.max_behind_ns:
                 continue  # not there yet; of another time, or idle
             if self._feeds - other.last_feed >= limits.max_lag_feeds:
-                self._counters["lag_limit"] += 1
+                if other.lagged_feed != other.last_feed:  # once for each silence
+                    other.lagged_feed = other.last_feed
+                    self._counters["lag_limit"] += 1
                 continue
             return False
         return True

@@ -167,6 +167,20 @@ def equal_calls(draw: st.DrawFn) -> list[HttpExchange]:
     return found
 
 
+@pytest.mark.case(118)
+def test_open_hop_is_not_that_of_a_call_whose_own_hop_ran_beside_it() -> None:
+    seen = [
+        *pair(0, "The same?", (0, 1, 613, 612)),
+        *pair(1, "The same?", (1, 2, 591, 591)),  # goes on first
+        *pair(2, "The same?", (0, 1, 593, 592)),
+        *pair(9, "Later?", (5000, 5009, 5390, 5400)),
+    ]
+    spans, _ = spans_of_sources(seen, [0] * 8, [])
+    ports = {call.span_id: call.attributes["client.port"] for call in calls(spans)}
+    found = {ports[hop.parent_span_id]: hop.attributes["client.port"] for hop in hops(spans)}
+    assert found == {40000: 50000, 40001: 50001, 40002: 50002, 40009: 50009}
+
+
 SPREAD = st.lists(st.integers(0, MAX_SOURCES - 1), min_size=8, max_size=8)
 
 

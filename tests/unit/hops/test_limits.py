@@ -83,6 +83,7 @@ EQUAL = [
         ("held_limit", HopLimits(max_held=2), CROWD),
         ("held_bytes_limit", HopLimits(max_held_bytes=1), CROWD),
         ("parked_limit", HopLimits(max_parked=1), NESTED),
+        ("parked_limit", HopLimits(max_parked_bytes=1), NESTED),
         ("open_limit", HopLimits(max_open=1), NESTED),
         ("equal_limit", HopLimits(max_equal=2), EQUAL),
     ],
@@ -111,3 +112,27 @@ def test_call_waits_only_so_long_for_a_hop_that_is_still_open() -> None:
     counters, found = folded(legs, HopLimits())
     assert counters["late_hop_limit"] == 1
     assert found.keys() == keys(legs)
+
+
+@pytest.mark.case(117)
+def test_source_that_falls_silent_is_given_up_once_for_each_silence() -> None:
+    hops = Hops(HopLimits(max_lag_feeds=4))
+    speaking, silent = hops.lane(), hops.lane()
+    first, *others = [
+        call_of(outside(f"Question {number}?", number, 1000 * number, 1000 * number + 300))
+        for number in range(31)
+    ]
+    silent.handed_over()
+    out: list[object] = [*silent.advance(first.exchange.emitted_at_ns), *silent.feed(first)]
+    for number, call in enumerate(others):
+        speaking.handed_over()
+        out += speaking.advance(call.exchange.emitted_at_ns)
+        out += speaking.feed(call)
+        if number % 10 == 9:
+            assert hops.counters["lag_limit"] == 1 + number // 10
+            silent.handed_over()
+    for lane in (speaking, silent):
+        out += lane.finish()
+    for lane in (speaking, silent):
+        out += lane.take()
+    assert sum(isinstance(item, LlmCall) for item in out) == 31
