@@ -81,6 +81,21 @@ def test_runs_that_one_event_cannot_stand_for_are_expanded(payloads: list[object
     assert folded_events(events_of(payloads), RULES["openai-chat"]) == 4
 
 
+@pytest.mark.parametrize(("depth", "reach"), [(100, 1), (200, 0)])
+def test_depth_of_a_merged_run_is_that_of_its_events(depth: int, reach: int) -> None:
+    deep: Json = []
+    for _ in range(depth):
+        deep = [deep]
+    brackets = "[" * 400  # in a text, where they nest nothing
+    events = events_of(
+        [
+            {**chunk({"content": f"{brackets}{number}"}), "pad": "x" * 500, "deep": deep}
+            for number in range(9)
+        ]
+    )
+    assert folded_events(events, RULES["openai-chat"]) == reach
+
+
 def test_run_without_slots_is_as_many_events_as_it_counts() -> None:
     recorder = Recorder()
     data = b'{"choices":[{"delta":{"content":"ha"}}]}'
