@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -21,6 +22,8 @@ CLIENT_TAGS = (
 _TASK_ID = re.compile(r"<task-id>([^<]{1,256})</task-id>")
 _TOOL_USE_ID = re.compile(r"<tool-use-id>([^<]{1,256})</tool-use-id>")
 _STATUS = re.compile(r"<status>([^<]{1,64})</status>")
+_LITERAL = re.compile(r"(?:\[.\]|[^*?\[])*", re.DOTALL)
+_ESCAPED = re.compile(r"\[(.)\]", re.DOTALL)
 _MAX_NOTIFICATIONS = 64  # of one request; more background tasks at once were never seen
 
 
@@ -28,10 +31,10 @@ class ClientTags:
     """The tags of one client, those of ``CLIENT_TAGS`` among them, and its trailers.
 
     ``others`` are further beginnings of text of the client, each with ``<`` first, and their
-    ends. A trailer is what the client's text behind a prompt begins with.
+    ends. A trailer is a pattern of the shell: what the client puts behind a prompt, to its end.
     """
 
-    __slots__ = ("openings", "trailers")
+    __slots__ = ("_trailers", "openings")
 
     def __init__(
         self,
@@ -39,9 +42,23 @@ class ClientTags:
         others: Mapping[str, str] = MappingProxyType({}),
         trailers: Iterable[str] = (),
     ) -> None:
-        self.trailers = tuple(trailers)
+        self._trailers = tuple(
+            (
+                _ESCAPED.sub(r"\1", match[0] if (match := _LITERAL.match(trailer)) else ""),
+                re.compile(fnmatch.translate(trailer)).match,
+            )
+            for trailer in trailers
+        )
         tags = dict.fromkeys((*CLIENT_TAGS, *names))
         self.openings = (*((f"<{tag}>", f"</{tag}>") for tag in tags), *others.items())
+
+    def without_trailer(self, text: str) -> str:
+        """Return ``text`` up to where the last text that begins as a trailer is one."""
+        for beginning, match in self._trailers:
+            start = text.rfind(beginning)
+            if start >= 0 and match(text, start):
+                text = text[:start]
+        return text
 
 
 COMMON_TAGS = ClientTags()
@@ -52,8 +69,7 @@ def visible_text(text: str, tags: ClientTags = COMMON_TAGS) -> str:
 
     A span without its end tag drops the rest.
     """
-    for trailer in tags.trailers:
-        text = text.partition(trailer)[0]
+    text = tags.without_trailer(text)
     if "<" not in text:
         return text.strip()
     for opening, closing in tags.openings:

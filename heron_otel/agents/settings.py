@@ -80,7 +80,7 @@ class ProfileConfig:
     client_text: Mapping[str, str] = field(default_factory=dict)
     """What else such text begins with, ``<`` first, and what it ends with."""
     trailers: tuple[str, ...] = ()
-    """What text that the client puts behind prompts of the user begins with."""
+    """Patterns of text that the client puts behind prompts of the user, up to the end."""
     preambles: tuple[str, ...] = ()
     """Patterns of user items that the client puts before a conversation, each with an answer that
     it made up: files, examples. The conversation begins behind them."""

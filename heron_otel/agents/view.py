@@ -149,8 +149,11 @@ class CallView:
         return found
 
     def leave_out(self, is_preamble: Callable[[str], object]) -> None:
-        """Pass over exchanges at the start whose user item has a text that ``is_preamble``."""
-        items, lead, found = self.request.messages, 0, False
+        """Pass over exchanges at the start whose user item has a text that ``is_preamble``.
+
+        One without an answer is none: the prompt of the user may read like that.
+        """
+        items, lead, asked, found = self.request.messages, 0, False, False
         for index in range(min(len(items), MAX_HEAD_ITEMS)):
             messages = items.at(index)
             role = messages[0].role if messages else ""
@@ -158,10 +161,11 @@ class CallView:
                 texts = (part.get("content") for each in messages for part in each.parts)
                 if not any(isinstance(text, str) and is_preamble(text) for text in texts):
                     break
-                found = True
-            elif role not in SYSTEM_ROLES and not (found and role in ASSISTANT_ROLES):
+                asked = True
+            elif role in ASSISTANT_ROLES and asked:
+                lead, asked, found = index + 1, False, True
+            elif role not in SYSTEM_ROLES:
                 break
-            lead = index + 1
         if not found:
             return
         self._lead = lead

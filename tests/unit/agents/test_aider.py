@@ -16,7 +16,8 @@ from tests.support.turns import run
 CODER = "Act as an expert software developer.\nAlways ..."
 ARCHITECT = "Act as an expert architect engineer and ..."
 EDITOR = "Act as an expert software developer who edits source code.\n..."
-REMINDER = "# *SEARCH/REPLACE block* Rules:\n\nEvery ..."
+RULES = "# *SEARCH/REPLACE block* Rules:\n\n"
+REMINDER = f"{RULES}Every *SEARCH/REPLACE block* must use this format: ..."
 FILES = "I have *added these files to the chat* so you can go ahead and edit them.\n\na.py"
 ACCEPTED = "Ok, any changes I propose will be to those files."
 PLAN = "Replace the word moon by the word sun in a.py."
@@ -65,7 +66,8 @@ def test_two_programs_on_one_repository_are_two_sessions() -> None:
 @pytest.mark.parametrize("example", ["Change get_factorial() to use math.factorial", CODER])
 def test_examples_and_a_system_text_of_the_user_are_no_history(example: str) -> None:
     examples = [user(example), assistant("..."),
-                user("I switched to a new code base. Please don't consider the above files ..."),
+                user("I switched to a new code base. Please don't consider the above files"
+                     " or try to edit them any longer."),
                 assistant("Ok.")]  # fmt: skip
     found = facts(asks([*examples, *files(), user("Greet.")], 0, "print(1)"))
     assert found.task_texts == ("Greet.",)
@@ -76,6 +78,46 @@ def test_reminder_behind_a_prompt_is_not_of_the_user() -> None:
     reminded = facts(asks([*files(), user(f"Greet.\n\n{REMINDER}")], 0, "print(1)"))
     assert reminded.user_text == "Greet."
     assert reminded.session_id == facts(FIRST).session_id
+
+
+@pytest.mark.parametrize(
+    ("prompt", "trailer"),
+    [
+        ("Greet.", f"\n\n{REMINDER}\n\nReply in English.\n"),
+        ("Greet.", "\n\nReply in Chinese (Simplified).\n"),
+        ("Greet.", "\n\n\nNEVER RETURN CODE!\n"),
+        ("Greet.\n\nReply in the style of Knuth and use a.txt", ""),
+        ("Greet.\n\nReply in French.\n\nAnd in Greek.", "\n\nReply in English.\n"),
+        (f"What does this mean?\n\n{RULES}And this?", f"\n\n{REMINDER}"),
+        ("Why this?\n\nYou are diligent and tireless!\nAnd this?", ""),
+    ],
+)
+def test_prompt_is_cut_only_before_what_the_client_puts_behind_it(
+    prompt: str, trailer: str
+) -> None:
+    assert facts(asks([*files(), user(prompt + trailer)], 0, "x")).user_text == prompt
+
+
+SHARES_NONE = "I am not sharing any files that you can edit yet."
+
+
+@pytest.mark.parametrize("before", [[], files()])
+@pytest.mark.parametrize("prompt", ["I am not sharing any files today, tell a joke.", SHARES_NONE])
+def test_first_prompt_that_reads_like_the_client_is_the_user_s(
+    prompt: str, before: list[Item]
+) -> None:
+    first = asks([*before, user(prompt)], 0, "A joke.")
+    assert [turn.user_text for turn in run([first]).turns] == [prompt]
+    if prompt != SHARES_NONE:
+        later = asks([user(prompt), assistant("A joke."), *files(), user("More.")], 5, "Another.")
+        out = run([first, later])
+        assert [turn.user_text for turn in out.turns] == [prompt, "More."]
+        assert len({turn.key.session_id for turn in out.turns}) == 1
+
+
+def test_answer_behind_that_to_the_files_is_of_the_conversation() -> None:
+    found = facts(asks([user(SHARES_NONE), assistant("Ok."), user("Greet.")], 0, "print(1)"))
+    assert found.session_id == facts(FIRST).session_id
 
 
 @pytest.mark.parametrize("prefix", ["", "Formatting re-enabled. \n"])
@@ -94,6 +136,7 @@ def test_model_without_system_text_has_the_marks_in_its_first_item(prefix: str) 
         FAILED,
         "\n# Fix any errors below, if possible.\n\nTraceback ...",
         "I ran this command:\n\nmake test\n\nAnd got this output:\n\n...",
+        "I ran this command:\n\ngrep -q moon a.py\n\nAnd got this output:\n\n\n",
         "I added these files to the chat: c.py\nLet me know if there are others we should add.",
         "I have updated the set of files added to the chat.\nReview them to decide if this is ...",
         "UnifiedDiffNoMatch: hunk failed to apply!\n...",

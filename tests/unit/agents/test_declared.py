@@ -352,7 +352,7 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
         parent_session=("header:x-parent-run",),
         client_tags=("notes",),
         client_text={"<<more": "more>>"},
-        trailers=("\n-- acme",),
+        trailers=("\n-- acme*",),
         preambles=("Welcome*",),
         reports=("Check failed*",),
         answer_tasks={"You plan*": "worker"},
