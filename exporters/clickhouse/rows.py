@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Literal
 
 import heron_otel
@@ -29,7 +28,7 @@ from heron_otel.records.telemetry import (
     StatusCode,
     TelemetryBatch,
 )
-from heron_otel.records.wire import UnrecognisedCalls
+from heron_otel.records.wire import UnrecognisedCalls, content_digest
 from heron_otel.store.schema import (
     CALLS,
     EXCHANGES,
@@ -237,11 +236,13 @@ def _call_row(span: Span, messages: _Messages | None) -> Row:
         if content.system_instructions is not None:
             body = content.system_instructions
             system = messages.add(
-                ("", _digest(body)), body, kind="system", role="system", seen_at_ns=start
+                ("", content_digest(body)), body, kind="system", role="system", seen_at_ns=start
             )
         if content.tool_definitions is not None:
             body = content.tool_definitions
-            tools = messages.add(("", _digest(body)), body, kind="tools", role="", seen_at_ns=start)
+            tools = messages.add(
+                ("", content_digest(body)), body, kind="tools", role="", seen_at_ns=start
+            )
         for found, into in (
             (content.input_messages, inputs),
             (content.output_messages, outputs),
@@ -484,10 +485,6 @@ def _moment(value_ns: int) -> int:
 
 def _bounded(value: int | None, limit: int) -> int | None:
     return value if value is not None and 0 <= value <= limit else None
-
-
-def _digest(body: bytes) -> str:
-    return blake2b(body, digest_size=16).hexdigest()
 
 
 def _plain(messages: Sequence[object]) -> str:

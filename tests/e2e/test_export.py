@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from anthropic.types import MessageParam
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolUnionParam
@@ -16,6 +18,7 @@ from pydantic import TypeAdapter
 from heron_otel.exporters.clickhouse.config import ClickHouseConfig
 from heron_otel.exporters.clickhouse.exporter import ClickHouseExporter
 from heron_otel.records.telemetry import SpanContent, TelemetryBatch
+from heron_otel.records.wire import Message
 from heron_otel.store.client import connect
 from heron_otel.store.launch import ensure_store
 from heron_otel.telemetry import semconv
@@ -318,6 +321,45 @@ def test_incomplete_turns_are_exported_when_asked_for(faulty: Path) -> None:
 def test_policy_of_the_capture_is_in_the_metadata(faulty: Path) -> None:
     (line,), _ = exported(faulty, "--session", "session-whole")
     assert line["_meta"]["policy"] == "redacted"
+
+
+def older(held: Message) -> Message:
+    """Return a message as versions with BLAKE2b digests stored it."""
+    return msgspec.structs.replace(held, digest=blake2b(held.json, digest_size=16).hexdigest())
+
+
+def test_session_that_an_older_version_began_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    exporter = ClickHouseExporter("clickhouse", ClickHouseConfig(data_dir=str(path)))
+    exporter.start()
+    said = [
+        message("user", "list the files"),
+        message("assistant", "one file: file.txt"),
+        message("user", "and hidden ones?"),
+        message("assistant", "none"),
+    ]
+    asked, answer = older(said[0]), older(said[1])
+    later_ns = START_NS + 60 * SECOND_NS
+    first = call_span("a", turn="a", history=(asked,), answer=answer)
+    second = call_span("b", turn="b", history=tuple(said[:3]), answer=said[3], start_ns=later_ns)
+    spans = (first, turn_span("a", calls=1), second, turn_span("b", start_ns=later_ns, calls=1))
+    try:
+        exporter.export(TelemetryBatch(spans=spans))
+        exporter.shutdown()
+        client = connect(ensure_store(path))
+        stored = client.query(
+            "SELECT countIf(Kind = 'message'), uniqExactIf(Body, Kind = 'message') "
+            "FROM heron_messages FINAL"
+        )
+        client.close()
+        (line,), _ = exported(path)
+    finally:
+        end(path)
+    assert stored.result_rows == [(6, 4)]
+    assert [each["content"] for each in line["messages"][-4:]] == [
+        "list the files", "one file: file.txt", "and hidden ones?", "none",
+    ]  # fmt: skip
+    assert len(line["_meta"]["call_ids"]) == 2
 
 
 def test_empty_store_says_how_to_fill_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from heron_otel.exporters.clickhouse.rows import (
     make_rows,
 )
 from heron_otel.records.telemetry import AttributeValue, SpanEvent, StatusCode, TelemetryBatch
+from heron_otel.records.wire import content_digest
 from heron_otel.store.schema import (
     CALL_FACTS,
     CALLS,
@@ -244,6 +245,17 @@ def test_message_is_sent_once_and_referred_to_by_every_call() -> None:
     assert isinstance(second["InputMessages"], list)
     assert second["InputMessages"][:1] == first["InputMessages"]
     assert set(second["InputMessages"]) | set(second["OutputMessages"]) == set(digests)  # type: ignore[call-overload]  # a list
+
+
+def test_messages_system_and_tools_have_digests_of_one_kind() -> None:
+    messages = [named(MESSAGES, row) for row in rows(turn_batch()).rows[MESSAGES.name]]
+    assert {row["Kind"] for row in messages} == {"message", "system", "tools"}
+    for row in messages:
+        assert isinstance(row["Body"], bytes)
+        digest = row["Digest"]
+        assert (digest.decode() if isinstance(digest, bytes) else digest) == content_digest(
+            row["Body"]
+        )
 
 
 def test_acknowledged_message_is_not_sent_again() -> None:
