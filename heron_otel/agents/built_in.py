@@ -114,6 +114,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         kind_arguments=("subagent_type", "mode", "name"),
         client_tags=_EDITOR_TAGS,
         reports=_EDITOR_REPORTS,
+        report_header="x-kilocode-taskid",  # of the editor
         auxiliary=_OPENCODE_SIDE,  # the CLI is made from opencode
     ),
     ProfileConfig(
@@ -121,7 +122,8 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
         user_agents=("copilot/[0-9]*",),
         headers={"copilot-integration-id": "copilot-developer-cli*"},
         # What is left with a model provider of the user's own.
-        tools=("fetch_copilot_cli_documentation", "session_store_sql", "read_agent", "write_agent"),
+        tools=("fetch_copilot_cli_documentation", "session_store_sql"),
+        min_tools=1,
         systems=("You are the GitHub Copilot CLI, *",),
         client_tags=("current_datetime", "system_notification"),
         auxiliary=(AuxiliaryRule(kind="compaction", prompt=_COPILOT_SUMMARISER),),

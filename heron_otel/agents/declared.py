@@ -97,6 +97,7 @@ class _Profile:
         self._tool_is_kind = config.tool_is_kind
         self._is_preamble = _any_of(config.preambles)
         self._is_report = _any_of(config.reports)
+        self._report_header = config.report_header
         self._answer_tasks = [
             (_any_of((system,)), kind) for system, kind in config.answer_tasks.items()
         ]
@@ -142,6 +143,8 @@ class _Profile:
         is_subagent = parent is not None and parent != session
         role = CallRole.SUBAGENT if is_subagent else CallRole.MAIN
         named = parent if is_subagent else session
+        is_report = self._is_report
+        reports = not self._report_header or self._report_header in view.headers
         return msgspec.structs.replace(
             found,
             agent_name=self._name,
@@ -156,9 +159,11 @@ class _Profile:
             auxiliary_kind=kind,
             subagent_id=session if is_subagent else None,
             spawns=self._spawns(view, found),
-            report=bool(found.user_text and self._is_report and self._is_report(found.user_text)),
+            report=bool(is_report and found.user_text and is_report(found.user_text)),
             # Where tools are offered, a text without a call of one is the answer.
-            awaits_report=self._is_report is not None and found.terminal and not view.request.tools,
+            awaits_report=(
+                is_report is not None and reports and found.terminal and not view.request.tools
+            ),
         )
 
     def _spawns(self, view: CallView, found: AgentFacts) -> tuple[SubagentSpawn, ...]:

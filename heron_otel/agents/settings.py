@@ -87,6 +87,8 @@ class ProfileConfig:
     reports: tuple[str, ...] = ()
     """Patterns of prompts that are the client's own: an edit that did not apply, the result of a
     tool that was asked for in text. They go on with the turn."""
+    report_header: str = ""
+    """Request field, lower case, of the clients whose reports are waited for; empty: of all."""
     answer_tasks: Mapping[str, str] = field(default_factory=dict)
     """Patterns of the start of system texts, with the kind of the sub-agent that gets the answer
     of such a call as its task."""
@@ -124,6 +126,8 @@ class ProfileConfig:
         for name in self.headers:
             if not _FIELD.fullmatch(name):
                 yield Problem(f"headers.{name}", "must be a field name in lower case")
+        if self.report_header and not _FIELD.fullmatch(self.report_header):
+            yield Problem("report_header", "must be a field name in lower case")
         for marks in (
             "user_agents",
             "tools",

@@ -84,7 +84,7 @@ class OpenTurn:
         self._index = index
         self._previous = previous
         self._version = opening.facts.agent_version
-        text = opening.facts.user_text
+        text = None if opening.facts.report else opening.facts.user_text
         self._user_text = text[: ledger.limits.preview_chars] if text is not None else None
         self.ended_at_ns = self.started_at_ns
         self._auxiliary_calls = 0

@@ -207,6 +207,7 @@ def test_hermes_is_known_by_its_tools_and_its_title_call_is_excluded() -> None:
             None,
         ),
         ({"offered": ("bash", "session_store_sql", "read_agent", "task")}, "copilot-cli", None),
+        ({"offered": ("bash", "read_agent", "write_agent", "task")}, "generic", None),
         (
             {
                 "headers": {"user-agent": "ai-sdk/openai-compatible/3.0.37 runtime/bun/1.3.13"},
@@ -355,6 +356,7 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
         trailers=("\n-- acme*",),
         preambles=("Welcome*",),
         reports=("Check failed*",),
+        report_header="x-run",
         answer_tasks={"You plan*": "worker"},
         task_arguments=("todo",),
         task_objects=("todos",),
@@ -389,6 +391,9 @@ def test_profile_of_the_user_reads_what_it_describes() -> None:
     assert [(each.prompt, each.name) for each in planned.spawns] == [("the plan", "worker")]
     failed = [user("do it"), assistant("done"), user("Check failed: 1")]
     assert facts(call(failed, headers=agent), profile).report
+    agent = {"user-agent": "acme-agent/2.1"}
+    assert facts(call(failed, headers=agent), profile).report
+    assert not facts(call(failed, headers=agent, offered=None), profile).awaits_report
     probe = call([user("x")], headers=agent, offered=None, parameters={"max_tokens": 1})
     assert facts(probe, profile).auxiliary_kind == "probe"
 
@@ -471,6 +476,7 @@ def test_hostile_pattern_ends() -> None:
         ({"name": "x", "systems": ("a",), "reports": ("",)}, "reports", "must not be empty"),
         ({"name": "x", "systems": ("a",), "trailers": ("",)}, "trailers", "must not be empty"),
         ({"name": "x", "headers": {"X-Up": "*"}}, "headers.X-Up", "field name in lower case"),
+        ({"name": "x", "systems": ("a",), "report_header": "X-Up"}, "report_header", "lower case"),
         ({"name": "x", "systems": ("a",), "session": ("cookie:a",)}, "session", "header:NAME"),
         ({"name": "x", "systems": ("a",), "session": ("header:A B",)}, "session", "field name"),
         ({"name": "x", "systems": ("a",), "session": ("header:=a",)}, "session", "header:NAME"),

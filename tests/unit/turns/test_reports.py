@@ -44,9 +44,9 @@ def test_next_prompt_ends_the_wait() -> None:
     assert [turn.user_text for turn in turns.turns] == ["Greet."]
 
 
-def test_report_that_comes_too_late_begins_a_turn() -> None:
+def test_report_that_comes_too_late_begins_a_turn_without_a_prompt() -> None:
     out = run([asks("Greet.", 0), asks(REPORT, WAIT_S + 5)])
-    assert [turn.calls for turn in out.turns] == [1, 1]
+    assert [(turn.calls, turn.user_text) for turn in out.turns] == [(1, "Greet."), (1, None)]
     assert len({turn.key.session_id for turn in out.turns}) == 1
 
 
@@ -86,6 +86,19 @@ def test_result_of_a_tool_that_was_asked_for_in_text_is_no_prompt(report: str, j
     calls = [asks(prompt, start, system_texts=[], headers=CLINE)
              for prompt, start in (("Greet.", 0), (report, 10))]  # fmt: skip
     assert [turn.calls for turn in run(calls).turns] == ([2] if joins else [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("of_editor", "waits"), [({"x-kilocode-taskid": "t-1"}, True), ({"x-session-id": "s-1"}, False)]
+)
+def test_only_the_editor_of_kilo_code_is_waited_for(
+    of_editor: dict[str, str], *, waits: bool
+) -> None:
+    kilo = {"user-agent": "Kilo-Code/7.7.7", **of_editor}
+    first = asks("Greet.", 0, system_texts=[], headers=kilo)
+    assert (Turns().feed(first).advance(5).turns == []) is waits
+    report = asks("[read_file for 'a.txt'] Result:\nx", 10, system_texts=[], headers=kilo)
+    assert [turn.calls for turn in run([first, report]).turns] == ([2] if waits else [1, 1])
 
 
 def test_answer_of_an_agent_with_tools_is_not_waited_upon() -> None:
