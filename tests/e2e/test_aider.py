@@ -75,6 +75,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Entry], lis
         return ["/bin/sh", "-euc", f"{before}\n{line}"]
 
     openai = ("--model openai/gpt-4o", "--weak-model openai/gpt-4o-mini")
+    # Longer than the grace of event time, however slow the machine is.
     tests = "--auto-test --test-cmd 'sleep 1.5; grep -q moon hello.py'"
     again = "--restore-chat-history --max-chat-history-tokens 5"
     models = (

@@ -58,11 +58,12 @@ def test_sub_agent_in_the_background_is_waited_for_and_its_report_is_no_prompt(
     spawn = ToolUse(
         id="call_task123456789012", name="task", arguments=task | {"mode": "background"}
     )
-    late = Delivery(head_delay_s=1.0)  # the main agent has answered before
+    answered = "A helper counts."
+    late = Delivery(behind=answered)
     plan = {
         FIRST: [
             act(spawn),
-            say("A helper counts."),
+            say(answered),
             say("Not asked: here the client makes up a tool call that reads the answer."),
             say("The helper counted 42."),
         ],

@@ -111,6 +111,7 @@ class Delivery:
     interleave: bool = False  # deltas of tool calls (or choices) in turn
     usage: Literal["final", "every", "none"] = "final"  # OpenAI streams
     empty_output: bool = False  # the last event of a Responses stream repeats no items
+    behind: str | None = None  # text of another answer, which has to be sent first
     head_delay_s: float = 0.0
     first_token_delay_s: float = 0.0
     gap_s: float = 0.0  # before every event but the first

@@ -67,6 +67,9 @@ class Serving(Protocol):
     def served(self) -> None:
         """Wake those who wait for the log."""
 
+    def hold(self, delivery: Delivery) -> None:
+        """Wait until the head of an answer may be sent."""
+
     def reply(self, asked: Asked) -> Reply:
         """Return what the script answers."""
 
@@ -250,7 +253,7 @@ class Connection:
         facts = self._facts(asked, answer, sent)
         body = rendered_body(asked, answer, facts)
         delivery = answer.delivery
-        time.sleep(delivery.head_delay_s)
+        self._server.hold(delivery)
         data = json.dumps(body, ensure_ascii=False).encode()
         cut = None if delivery.cut_after is None else len(data) // 2
         if cut is None:
@@ -310,7 +313,7 @@ class Connection:
                 fields.append(("connection", "close"))
         if delivery.coding:
             fields.append(("content-encoding", delivery.coding))
-        time.sleep(delivery.head_delay_s)
+        self._server.hold(delivery)
         self._write(_head(200, [*fields, *answer.fields]))
         sent.head(200, stream=True)
         waited = False

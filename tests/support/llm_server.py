@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from tests.support.llm_answers import Answer, Asked, Json, Plain, Reply
+from tests.support.llm_answers import Answer, Asked, Delivery, Json, Plain, Reply
 from tests.support.llm_connection import SOCKET_TIMEOUT_S, ClientGoneError, Connection
 
 Script = Callable[[Asked], Reply]
@@ -86,6 +87,20 @@ class LlmServer:
         with self._lock:
             if not self._lock.wait_for(lambda: condition(self.log), timeout_s):
                 raise TimeoutError(f"not served within {timeout_s} s: {len(self.log)} requests")
+
+    def hold(self, delivery: Delivery) -> None:
+        """Wait until the head of an answer may be sent."""
+        text = delivery.behind
+        if text is not None:
+            self.wait_for(
+                lambda log: any(
+                    entry.get("outcome") == "complete"
+                    and any(choice["text"] == text for choice in entry["choices"])
+                    for entry in log
+                ),
+                SOCKET_TIMEOUT_S,
+            )
+        time.sleep(delivery.head_delay_s)
 
     def write_log(self, path: Path) -> None:
         """Write the log as JSON lines in the order of the requests."""
