@@ -21,8 +21,9 @@ _EDITOR_TAGS = ("environment_details",)
 # what the user says next.
 _EDITOR_TOOLS = (
     *("access_mcp_resource", "act_mode_respond", "apply_diff", "apply_patch"),
-    *("ask_followup_question", "browser_action", "codebase_search", "condense", "edit_file"),
-    *("execute_command", "fetch_instructions", "generate_explanation", "generate_image"),
+    *("ask_followup_question", "browser_action", "codebase_search", "condense", "delete_file"),
+    *("edit_file", "execute_command", "fast_edit_file", "fetch_instructions", "focus_chain"),
+    *("generate_explanation", "generate_image", "search_subagent", "use_skill"),
     *("insert_content", "list_code_definition_names", "list_files", "load_mcp_documentation"),
     *("new_rule", "new_task", "read_command_output", "read_file", "replace_in_file"),
     *("report_bug", "run_slash_command", "search_and_replace", "search_files", "search_replace"),
@@ -137,6 +138,7 @@ BUILT_IN: tuple[ProfileConfig, ...] = (
             "You are an expert coding assistant operating inside pi, *",  # before 1.0
         ),
         auxiliary=(AuxiliaryRule(kind="compaction", tools=False, system=_SUMMARISER),),
+        task_objects=("tasks", "chain"),
     ),
     ProfileConfig(
         name="openclaw",

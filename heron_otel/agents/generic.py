@@ -34,6 +34,7 @@ SESSION_HEADERS = (
 _METADATA_NAMES = ("session_id", "conversation_id", "thread_id", "chat_id", "sessionId")
 _PROMPT_NAMES = ("prompt", "task", "message", "instructions")
 _KIND_NAMES = ("subagent_type", "agent_name", "agent_type", "agent", "coworker", "name")
+_OBJECT_NAMES = ("tasks",)  # an argument that holds several tasks
 _MAX_ID_CHARS = 256
 _ID = re.compile(
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
@@ -86,7 +87,9 @@ class Generic:
             tool_calls=calls,
             tool_results=results,
             task_texts=(user_text,) if user_text and not has_history else (),
-            spawns=spawns(calls, _PROMPT_NAMES, _KIND_NAMES) if calls else (),
+            spawns=spawns(calls, _PROMPT_NAMES, _KIND_NAMES, object_names=_OBJECT_NAMES)
+            if calls
+            else (),
             notifications=notifications(tail[0]) if tail and not user_start else (),
             opening=view.opening_texts() if conversation_id is None else (),
             side_kind=side_kind(view, user_text) if not calls and conversation_id is None else None,

@@ -79,7 +79,7 @@ class AgentFacts(msgspec.Struct, frozen=True, kw_only=True):
     user_start: bool | None = None  # the last item is a new prompt of the user; None: unknown
     user_text: str | None = None  # that prompt, client reminders removed
     turn_id: str | None = None  # of the client; equal for the calls of one prompt
-    user_digest: str | None = None  # identity of the item that holds the prompt
+    user_digest: str | None = None  # of the item with the prompt: place, "-", digest
     request_digest: str | None = None  # equal for resends (retries) of one request
     terminal: bool = False  # the response ends the turn
     tool_calls: tuple[ToolCall, ...] = ()  # of this response, run by the client

@@ -29,12 +29,21 @@ class Failure:
             return True
         if self.user_digest is not None and facts.user_digest == self.user_digest:
             return True
-        # A router goes on to another wire API, which has other items.
+        # A router goes on to another wire API, which has other items. Editors write the time
+        # beside the prompt, which then stands at the same place.
+        is_other_form = wire_api != self._wire_api or (
+            self.user_digest is not None and _place(facts.user_digest) == _place(self.user_digest)
+        )
         return (
-            wire_api != self._wire_api
+            is_other_form
             and self._text_digest is not None
             and _digest(facts.user_text) == self._text_digest
         )
+
+
+def _place(user_digest: str | None) -> str | None:
+    """Return the place in the history that ``AgentFacts.user_digest`` begins with."""
+    return None if user_digest is None else user_digest.partition("-")[0]
 
 
 def _digest(text: str | None) -> str | None:

@@ -83,6 +83,8 @@ def _is_revised(text: GrowingText, new: str) -> bool:
     if len(lengths) < 2 or not 0 < lengths[0] < lengths[-1]:
         return False
     (held,) = text.pieces
+    if not held[: lengths[-2]].strip():
+        return False  # white space: pieces of new text begin so as well
     return new.startswith(held[: lengths[-2]]) or (len(new) >= lengths[0] and held.startswith(new))
 
 

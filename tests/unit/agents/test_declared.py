@@ -323,6 +323,12 @@ KILO = {"user-agent": "Kilo-Code/7.7.7 ai-sdk/provider-utils/4.0.27", "x-session
         ({}, {"messages": [{"message": "send this to the team"}]}, []),
         ({"offered": OPENCLAW}, {"payload": {"message": "send this to the team"}}, []),
         ({}, {"tasks": [1, {"prompt": ""}], "prompt_x": "a"}, []),
+        ({}, {"tasks": [{"agent": "scout", "task": "look"}]}, [("look", "scout")]),
+        (
+            {"headers": {"user-agent": "pi/1.6.0 (linux)"}},
+            {"chain": [{"agent": "scout", "task": "look"}]},
+            [("look", "scout")],
+        ),
         # A list of something else hides no tasks.
         (
             {"offered": HERMES},

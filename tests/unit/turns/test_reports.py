@@ -75,6 +75,7 @@ CLINE = {"user-agent": "Cline/3.0.47"}
         ("[ERROR] You did not use a tool in your previous response! Please retry ...", True),
         ("[attempt_completion] Result:\nThe user has provided feedback: and now?", False),
         ("[plan_mode_respond] Result:\n<user_message>Do it.</user_message>", False),
+        ("[delete_file for 'a.txt'] Result:\ndone", True),
         ("[new_task in code mode: 'go'] Result:\nTask completed.", True),
         ("[x] is done, what next?", False),
         ("[12:01] make\n[12:02] test\nWhy is it so?\n[ci] Result: 3 failed", False),

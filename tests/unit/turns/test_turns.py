@@ -267,6 +267,24 @@ def test_only_the_same_prompt_repeats_a_failed_one(
     assert out.place_of(calls[2]).retry_of == (calls[1].key if turns == 2 else None)
 
 
+def test_retry_with_another_time_beside_the_prompt_is_a_retry() -> None:
+    """Editors write the time into the item of the prompt."""
+
+    def asked(now: str) -> dict[str, Any]:
+        return user(f"fix the bug\n<environment_details>\n{now}\n</environment_details>")
+
+    history = [user("hello"), assistant("hi")]
+    editor = {"headers": {"user-agent": "Cline/3.40.0"}, "system_texts": []}
+    calls = [
+        call([user("hello")], 0.0, 1.0, text="hi", **editor),
+        call([*history, asked("10:00")], 10.0, 11.0, status=500, **editor),
+        call([*history, asked("10:01")], 16.0, 17.0, text="ok", **editor),
+    ]
+    out = run(calls)
+    assert [(turn.calls, turn.status) for turn in out.turns] == [(1, "complete"), (2, "complete")]
+    assert out.place_of(calls[2]).retry_of == calls[1].key
+
+
 @pytest.mark.case(114)
 def test_three_tool_calls_are_counted_three_times_not_six() -> None:
     items = [user("go")]

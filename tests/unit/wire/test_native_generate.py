@@ -212,6 +212,15 @@ def test_sglang_text_that_grows_may_change_its_end(texts: list[str]) -> None:
     assert call.response.text == texts[-1]
 
 
+def test_sglang_pieces_of_white_space_are_new_text() -> None:
+    pieces = ["\n", "\n\n", "\nfoo", "bar"]
+    stream = [sglang(each, at, STOP if at == 4 else None) for at, each in enumerate(pieces, 1)]
+    body = {**SGLANG, "stream": True}
+    call = call_of(make_exchange(body, events=events_of(stream), path="/generate", host=HOST))
+    assert call.response is not None
+    assert call.response.text == "".join(pieces)
+
+
 def test_sglang_events_without_a_token_each_repeat_the_text() -> None:
     stream = [sglang("\ufffd", 1), sglang("\u4f60", 1, STOP)]
     body = {**SGLANG, "stream": True}
