@@ -13,7 +13,7 @@ from heron_otel.records.http import HttpExchange, field_value
 from heron_otel.records.wire import CANCELLED, LlmCall, LlmCallStarted, Usage
 from heron_otel.telemetry import instruments, semconv
 from heron_otel.telemetry.aggregation import Attribute
-from heron_otel.telemetry.call_spans import split_host
+from heron_otel.telemetry.exchange_attributes import split_host
 from heron_otel.telemetry.instruments import Instrument
 from heron_otel.telemetry.metric_settings import MetricsConfig, Vantage
 

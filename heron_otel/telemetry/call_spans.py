@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Final
 
 from heron_otel.records.agents import AgentFacts
-from heron_otel.records.http import BodyFlag, ExchangeEnd, HttpExchange, field_value
+from heron_otel.records.http import ExchangeEnd, HttpExchange, field_value
 from heron_otel.records.telemetry import (
-    AttributeValue,
     HttpRow,
     Span,
     SpanContent,
@@ -20,10 +18,17 @@ from heron_otel.records.telemetry import (
     StatusCode,
 )
 from heron_otel.records.turns import PlacedCall
-from heron_otel.records.wire import Json, LlmCall, LlmResponse, ServerFacts, Usage
+from heron_otel.records.wire import Json, LlmCall, LlmResponse, Usage
 from heron_otel.telemetry import semconv
 from heron_otel.telemetry.call_timing import add_timing
 from heron_otel.telemetry.cost import add_cache, add_cost
+from heron_otel.telemetry.exchange_attributes import (
+    AttributeMap,
+    add,
+    add_capture,
+    add_network,
+    add_server,
+)
 from heron_otel.telemetry.hop_spans import add_folded, hop_span, late_hop_span
 from heron_otel.telemetry.ids import (
     SpanRole,
@@ -36,8 +41,6 @@ from heron_otel.telemetry.redact import Redactor
 from heron_otel.telemetry.resource import Service, Services
 from heron_otel.telemetry.semconv import SemconvVersion
 from heron_otel.telemetry.settings import CapturePolicy, SpansConfig, TraceparentUse
-
-AttributeMap = dict[str, AttributeValue]
 
 # LlmRequest.parameters by its suffix, in the order in which spans carry them.
 _DOUBLES: Final = (
@@ -63,15 +66,9 @@ _TEXTS: Final = (
     ("previous_response.id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),
     ("reasoning.level", semconv.REQUEST_REASONING_LEVEL),
 )
-# Plain integers: operations on enum members cost a microsecond each.
-_CUT: Final = int(BodyFlag.TRUNCATED | BodyFlag.CODING_BOMB)
-_UNSEEN_ENDS: Final = frozenset(
-    (int(ExchangeEnd.LOST), int(ExchangeEnd.END_OF_INPUT), int(ExchangeEnd.LIMIT))
-)
 _INT64: Final = range(-(2**63), 2**63)  # what an OTLP integer holds
 # A release date or "-latest" at the end of a model name, and the resource prefix of Gemini.
 _MODEL_VARIANT = re.compile(r"^models/|[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
-_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _END_NAMES: Final = {end.value: end.name.lower() for end in ExchangeEnd}
 
 
@@ -98,15 +95,15 @@ class CallSpans:
         _add_identity(attributes, placed)
         self._add_request(attributes, call)
         self._add_response(attributes, call)
-        _add_network(attributes, call.exchange)
+        add_network(attributes, call.exchange)
         add_timing(attributes, call)
         if call.server is not None:
-            _add_server(attributes, call.server)
+            add_server(attributes, call.server)
         if call.cost is not None:
             add_cost(attributes, call.cost)
         if placed.cache is not None:
             add_cache(attributes, placed.cache)
-        _add_capture(attributes, call)
+        add_capture(attributes, call)
         _add_heron(attributes, call, facts)
         if call.folded is not None:
             add_folded(attributes, call, call.folded)
@@ -212,7 +209,7 @@ class CallSpans:
                 attributes[name] = float(number)
         for suffix, name in _INTEGERS:
             if suffix in parameters:
-                _add(attributes, name, _integer(parameters[suffix]))
+                add(attributes, name, _integer(parameters[suffix]))
         top_k = _integer(parameters.get("top_k"))
         if top_k is not None:
             attributes[semconv.REQUEST_TOP_K] = top_k if self._semconv.latest else float(top_k)
@@ -250,24 +247,24 @@ class CallSpans:
             attributes[semconv.HERON_STOP_REASON] = stop_reason
         if response.usage is not None:
             add_usage(attributes, response.usage, self._semconv, cache=True)
-            _add(
+            add(
                 attributes,
                 semconv.HERON_USAGE_CACHE_WRITE_1H,
                 response.usage.cache_write_1h_tokens,
             )
             attributes[semconv.HERON_USAGE_ESTIMATED] = response.usage.estimated
         if response.metadata:
-            _add(
+            add(
                 attributes,
                 semconv.HERON_OUTPUT_COUNT,
                 _integer(response.metadata.get("output_count")),
             )
-            _add(
+            add(
                 attributes,
                 semconv.HERON_OUTPUT_BYTES,
                 _integer(response.metadata.get("output_bytes")),
             )
-            _add(
+            add(
                 attributes,
                 semconv.HERON_OUTPUT_SOURCES,
                 _integer(response.metadata.get("output_sources")),
@@ -348,18 +345,18 @@ def add_usage(
     attributes: AttributeMap, usage: Usage, version: SemconvVersion, *, cache: bool
 ) -> None:
     """Add token counts; ``cache`` also the parts read from and written to a cache."""
-    _add(attributes, semconv.USAGE_INPUT_TOKENS, usage.input_tokens)
-    _add(attributes, semconv.USAGE_OUTPUT_TOKENS, usage.output_tokens)
+    add(attributes, semconv.USAGE_INPUT_TOKENS, usage.input_tokens)
+    add(attributes, semconv.USAGE_OUTPUT_TOKENS, usage.output_tokens)
     if cache:
-        _add(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.cache_read_tokens)
+        add(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.cache_read_tokens)
         if version.latest:
-            _add(attributes, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, usage.cache_write_tokens)
+            add(attributes, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, usage.cache_write_tokens)
         if version.legacy:
-            _add(attributes, semconv.USAGE_CACHE_CREATION_INPUT_TOKENS, usage.cache_write_tokens)
-    _add(attributes, semconv.USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning_tokens)
+            add(attributes, semconv.USAGE_CACHE_CREATION_INPUT_TOKENS, usage.cache_write_tokens)
+    add(attributes, semconv.USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning_tokens)
     if version.latest:
-        _add(attributes, semconv.USAGE_AUDIO_INPUT_TOKENS, usage.audio_input_tokens)
-        _add(attributes, semconv.USAGE_AUDIO_OUTPUT_TOKENS, usage.audio_output_tokens)
+        add(attributes, semconv.USAGE_AUDIO_INPUT_TOKENS, usage.audio_input_tokens)
+        add(attributes, semconv.USAGE_AUDIO_OUTPUT_TOKENS, usage.audio_output_tokens)
 
 
 def add_session(
@@ -370,13 +367,8 @@ def add_session(
         attributes[semconv.CONVERSATION_ID] = conversation_id
     elif session_id is not None:
         attributes[semconv.SESSION_ID] = session_id
-    _add(attributes, semconv.HERON_SESSION_ID, session_id or conversation_id)
+    add(attributes, semconv.HERON_SESSION_ID, session_id or conversation_id)
     attributes[semconv.HERON_SOURCE] = source
-
-
-def _add(attributes: AttributeMap, name: str, value: AttributeValue | None) -> None:
-    if value is not None:
-        attributes[name] = value
 
 
 def _integer(value: Json) -> int | None:
@@ -394,14 +386,14 @@ def _link(trace_id: str, span_id: str, kind: str) -> SpanLink:
 def _add_operation(attributes: AttributeMap, call: LlmCall) -> None:
     attributes[semconv.OPERATION_NAME] = call.operation
     attributes[semconv.PROVIDER_NAME] = call.provider
-    _add(attributes, semconv.REQUEST_MODEL, call.request.model)
+    add(attributes, semconv.REQUEST_MODEL, call.request.model)
 
 
 def _add_identity(attributes: AttributeMap, placed: PlacedCall) -> None:
     facts, turn = placed.agent_call.facts, placed.turn
     source = placed.agent_call.call.source
     if turn is None:
-        _add(attributes, semconv.AGENT_NAME, facts.agent_name)
+        add(attributes, semconv.AGENT_NAME, facts.agent_name)
         add_session(attributes, facts.conversation_id, facts.session_id, source)
     else:
         attributes[semconv.AGENT_NAME] = turn.agent_name
@@ -417,84 +409,11 @@ def _add_openai(attributes: AttributeMap, response: LlmResponse) -> None:
         attributes[semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT] = fingerprint
 
 
-def _add_network(attributes: AttributeMap, exchange: HttpExchange) -> None:
-    request, response = exchange.request, exchange.response
-    host = None if request is None else field_value(request.fields, "host")
-    name, port = (None, None) if host is None else split_host(host)
-    if name is None:
-        attributes[semconv.SERVER_ADDRESS] = exchange.server_address
-        attributes[semconv.SERVER_PORT] = exchange.server_port
-    else:
-        attributes[semconv.SERVER_ADDRESS] = name
-        attributes[semconv.SERVER_PORT] = exchange.server_port if port is None else port
-        attributes[semconv.NETWORK_PEER_ADDRESS] = exchange.server_address
-    attributes[semconv.CLIENT_ADDRESS] = exchange.client_address
-    attributes[semconv.CLIENT_PORT] = exchange.client_port
-    if request is not None:
-        _add(attributes, semconv.USER_AGENT_ORIGINAL, field_value(request.fields, "user-agent"))
-    if response is not None:
-        attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = response.status_code
-
-
-@lru_cache(maxsize=1024)  # hosts; clients talk to few
-def split_host(host: str) -> tuple[str | None, int | None]:
-    """Return (name, port) of a Host field; the name is None for an address or nonsense.
-
-    Source: RFC 9110, section 7.2.
-    """
-    name, _, port = host.strip().lower().partition(":")
-    if not name or name.startswith("[") or _IPV4.fullmatch(name) is not None:
-        return None, None
-    if not name.isascii() or not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
-        return None, None
-    if len(port) <= 5 and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
-        return name, int(port)
-    return name, None
-
-
-def _add_server(attributes: AttributeMap, facts: ServerFacts) -> None:
-    """Add what the server says about its work."""
-    _add(attributes, semconv.HERON_REQUEST_ID, facts.request_id)
-    _add(attributes, semconv.HERON_SERVICE_TIER, facts.service_tier)
-    _add(attributes, semconv.HERON_RETRY_AFTER, facts.retry_after_s)
-    _add(attributes, semconv.HERON_SERVER_PROCESSING_TIME, facts.processing_s)
-    _add(attributes, semconv.HERON_SERVER_UPSTREAM_TIME, facts.upstream_s)
-    _add(attributes, semconv.HERON_SERVER_QUEUE_TIME, facts.queue_s)
-    _add(attributes, semconv.HERON_SERVER_LOAD_TIME, facts.load_s)
-    _add(attributes, semconv.HERON_SERVER_PROMPT_TIME, facts.prompt_s)
-    _add(attributes, semconv.HERON_SERVER_GENERATION_TIME, facts.generation_s)
-    for suffix, value in facts.rate_limits.items():
-        attributes[semconv.HERON_RATELIMIT + suffix] = value
-
-
-def _add_capture(attributes: AttributeMap, call: LlmCall) -> None:
-    """Add what the capture missed or cut, and whether the call is whole."""
-    exchange = call.exchange
-    lost = flags = dropped = 0
-    for message in (exchange.request, exchange.response):
-        if message is not None:
-            lost += message.lost_bytes
-            flags |= message.flags
-            if message.content_tail:
-                kept = len(message.content) + len(message.content_tail)
-                dropped += message.content_bytes - kept
-    if lost:
-        attributes[semconv.HERON_CAPTURE_LOST_BYTES] = lost
-    if dropped:
-        attributes[semconv.HERON_CAPTURE_DROPPED_BYTES] = dropped
-    if flags & _CUT or call.request.messages.is_cut:
-        attributes[semconv.HERON_CAPTURE_TRUNCATED] = True
-    if not call.complete and exchange.end in _UNSEEN_ENDS:
-        attributes[semconv.HERON_CAPTURE_INCOMPLETE] = True
-    if not call.complete:
-        attributes[semconv.HERON_CALL_INCOMPLETE] = True
-
-
 def _add_heron(attributes: AttributeMap, call: LlmCall, facts: AgentFacts) -> None:
     attributes[semconv.HERON_WIRE_API] = call.wire_api
     attributes[semconv.HERON_CALL_ROLE] = facts.role.value
-    _add(attributes, semconv.HERON_CALL_AUXILIARY_KIND, facts.auxiliary_kind)
-    _add(attributes, semconv.HERON_SUBAGENT_ID, facts.subagent_id)
+    add(attributes, semconv.HERON_CALL_AUXILIARY_KIND, facts.auxiliary_kind)
+    add(attributes, semconv.HERON_SUBAGENT_ID, facts.subagent_id)
 
 
 def guarded(text: str, service: Service, redactor: Redactor) -> str:

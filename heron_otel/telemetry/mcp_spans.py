@@ -13,7 +13,8 @@ from heron_otel.records.telemetry import AttributeValue, Span, SpanKind, SpanLin
 from heron_otel.records.turns import PlacedMcpCall
 from heron_otel.records.wire import Json
 from heron_otel.telemetry import semconv
-from heron_otel.telemetry.call_spans import AttributeMap, add_session, guarded, split_host
+from heron_otel.telemetry.call_spans import add_session, guarded
+from heron_otel.telemetry.exchange_attributes import AttributeMap, split_host
 from heron_otel.telemetry.ids import (
     SpanRole,
     parse_traceparent,

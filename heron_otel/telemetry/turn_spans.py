@@ -17,8 +17,9 @@ from heron_otel.records.telemetry import (
 from heron_otel.records.turns import AgentTurn, SubagentRun, ToolRun, TurnKey, TurnStatus
 from heron_otel.records.wire import Json, Message
 from heron_otel.telemetry import semconv
-from heron_otel.telemetry.call_spans import AttributeMap, add_session, add_usage
+from heron_otel.telemetry.call_spans import add_session, add_usage
 from heron_otel.telemetry.cost import known_usd
+from heron_otel.telemetry.exchange_attributes import AttributeMap
 from heron_otel.telemetry.ids import SpanRole, span_id_of, trace_id_of_turn
 from heron_otel.telemetry.redact import DROPPED_TEXT, Redactor, text_message
 from heron_otel.telemetry.resource import Service, Services

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -89,7 +90,7 @@ class ResponseFold(Protocol):
         """Return what was folded so far."""
 
 
-class OneChoiceFold:
+class OneChoiceFold(ABC):
     """The end of a fold whose answer has one choice, once anything of it came."""
 
     __slots__ = ("_answer", "_is_begun")
@@ -108,8 +109,9 @@ class OneChoiceFold:
             self._answer.choices = [self._close()]
         return self._answer
 
+    @abstractmethod
     def _close(self) -> Choice:
-        raise NotImplementedError
+        """Return the choice that was folded."""
 
 
 class WireApi(Protocol):

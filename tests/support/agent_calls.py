@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -193,6 +194,12 @@ def call(
         error=CallError(type=error or str(status)) if failed else None,
         complete=not failed and exchange_end is ExchangeEnd.COMPLETE,
     )  # fmt: skip
+
+
+def claude(items: Any, start: float, end: float | None = None, **more: Any) -> LlmCall:
+    """Return a call as Claude Code makes it."""
+    more.setdefault("headers", CLAUDE)
+    return call(items, start, end, **more)
 
 
 def announced(of: LlmCall, arrival: float) -> LlmCallStarted:

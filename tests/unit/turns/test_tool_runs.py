@@ -11,22 +11,17 @@ import pytest
 from heron_otel.records.wire import LlmCall
 from heron_otel.turns.tool_runs import MAX_FAILED
 from tests.support.agent_calls import (
-    CLAUDE,
     SECOND,
     START,
     asks,
     assistant,
-    call,
+    claude,
     message,
     results,
     tool_use,
     user,
 )
 from tests.support.turns import Turns, run
-
-
-def claude(items: Any, start: float, **more: Any) -> LlmCall:
-    return call(items, start, headers=CLAUDE, **more)
 
 
 def answered(*tools: Any, echoed: tuple[tuple[str | None, str], ...], **more: Any) -> Turns:
