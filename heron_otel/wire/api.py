@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from heron_otel.records.wire import CallError, Json, LlmRequest, ToolCall, Usage
+from heron_otel.wire.json_text import join_text
 from heron_otel.wire.messages import Memory, Part
 
 Members = Mapping[str, msgspec.Raw]
@@ -57,6 +58,15 @@ class Choice(msgspec.Struct, kw_only=True):
     stop_reason: str | None
     content_bytes: int  # UTF-8 bytes of what the model wrote
     finish_reason: str | None = None  # where ``stop_reason`` alone does not tell it
+
+
+def text_choice(pieces: list[str], stop_reason: str | None) -> Choice:
+    """Return the choice of an answer that is plain text, given in pieces."""
+    text, size = join_text(pieces)
+    parts: list[Part] = [{"type": "text", "content": text}] if text else []
+    return Choice(
+        parts=parts, text=text, tool_calls=[], stop_reason=stop_reason, content_bytes=size
+    )
 
 
 class Answer(msgspec.Struct, kw_only=True):

@@ -17,7 +17,7 @@ import msgspec
 from heron_otel.errors import JsonError
 from heron_otel.records.wire import Json, LlmRequest, Usage
 from heron_otel.wire.anthropic_messages import AnthropicMessages
-from heron_otel.wire.api import Answer, Choice, Members, MergeRules, ResponseFold
+from heron_otel.wire.api import Answer, Members, MergeRules, ResponseFold, text_choice
 from heron_otel.wire.bedrock_converse import (
     BedrockConverse,
     ConverseFold,
@@ -27,7 +27,7 @@ from heron_otel.wire.bedrock_converse import (
 )
 from heron_otel.wire.completions import prompt_messages
 from heron_otel.wire.errors import error_of_value
-from heron_otel.wire.json_text import decode, decode_members, join_text
+from heron_otel.wire.json_text import decode, decode_members
 from heron_otel.wire.messages import Memory
 from heron_otel.wire.openai_chat import OpenAiChat
 from heron_otel.wire.parameters import Parameter, read_parameters
@@ -325,14 +325,5 @@ class _PromptedFold:
         if self._read is not None or written is not None:
             answer.usage = Usage(input_tokens=self._read, output_tokens=written)
         if answer.understood and (self._pieces or self._reason):
-            text, size = join_text(self._pieces)
-            answer.choices = [
-                Choice(
-                    parts=[{"type": "text", "content": text}] if text else [],
-                    text=text,
-                    tool_calls=[],
-                    stop_reason=self._reason,
-                    content_bytes=size,
-                )
-            ]
+            answer.choices = [text_choice(self._pieces, self._reason)]
         return answer

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import msgspec
 
 from heron_otel.records.wire import Json, LlmRequest, Message
-from heron_otel.wire.api import Answer, Choice, Members, MergeRules
+from heron_otel.wire.api import Answer, Members, MergeRules, text_choice
 from heron_otel.wire.errors import error_of_value
-from heron_otel.wire.json_text import decode_raw, join_text
-from heron_otel.wire.messages import Memory, Part, WireMessages, make_message
+from heron_otel.wire.json_text import decode_raw
+from heron_otel.wire.messages import Memory, WireMessages, make_message
 from heron_otel.wire.parameters import Parameter, deployment_of, read_parameters, text_member
 from heron_otel.wire.reported_cost import note_costs
 from heron_otel.wire.usage import merge_last, openai_usage
@@ -176,7 +176,10 @@ class CompletionFold:
     def answer(self) -> Answer:
         """Return what was folded so far."""
         answer = self._answer
-        answer.choices = [_close(self._choices[index]) for index in sorted(self._choices)]
+        answer.choices = [
+            text_choice(choice.texts, choice.stop_reason)
+            for _, choice in sorted(self._choices.items())
+        ]
         answer.usage = openai_usage(self._usage) if self._usage else None
         note_costs(answer.metadata, self._usage)
         if not answer.done and answer.choices:
@@ -184,15 +187,3 @@ class CompletionFold:
             answer.done = is_finished and (answer.usage is not None or not self._expects_usage)
         answer.usage_is_final = answer.done
         return answer
-
-
-def _close(completion: _Completion) -> Choice:
-    text, size = join_text(completion.texts)
-    parts: list[Part] = [{"type": "text", "content": text}] if text else []
-    return Choice(
-        parts=parts,
-        text=text,
-        tool_calls=[],
-        stop_reason=completion.stop_reason,
-        content_bytes=size,
-    )

@@ -9,9 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from heron_otel.records.wire import Json
-from heron_otel.wire.api import Choice
-from heron_otel.wire.json_text import join_text
-from heron_otel.wire.messages import Part
+from heron_otel.wire.api import Choice, text_choice
 
 
 class GrowingText(msgspec.Struct):
@@ -103,12 +101,4 @@ def close_text(text: GrowingText) -> Choice:
     if text.repeats is None and is_equal and (text.written or 0) >= events:
         # A text that never grew while tokens came: pieces that are equal.
         _spread(text)
-    joined, size = join_text(text.pieces)
-    parts: list[Part] = [{"type": "text", "content": joined}] if joined else []
-    return Choice(
-        parts=parts,
-        text=joined,
-        tool_calls=[],
-        stop_reason=text.stop_reason,
-        content_bytes=size,
-    )
+    return text_choice(text.pieces, text.stop_reason)
