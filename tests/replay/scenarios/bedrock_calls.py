@@ -13,7 +13,14 @@ from typing import Any
 
 import anthropic
 
-from tests.replay.scenarios.scenario import Json, Scenario, anthropic_tools, failing, tool
+from tests.replay.scenarios.scenario import (
+    Json,
+    Scenario,
+    anthropic_tools,
+    failing,
+    read_until_hang,
+    tool,
+)
 from tests.support.llm_answers import (
     Answer,
     Choice,
@@ -128,8 +135,7 @@ def converse_drive(url: str) -> None:
     with failing():
         _read(stream("Does it fail?"))
     left = stream("Count.")
-    for _ in islice(left, 4):
-        pass
+    read_until_hang(left, HANG)
     left.close()
     with failing():
         _read(stream("Count again."))
@@ -248,8 +254,7 @@ def invoke_drive(url: str) -> None:
     with failing():
         _read(stream(CLAUDE, body("Does it fail?")))
     left = stream(CLAUDE, body("Count."))
-    for _ in islice(left, 3):
-        pass
+    read_until_hang(left, HANG)
     left.close()
     client.close()
 
@@ -307,7 +312,7 @@ def partners_drive(url: str) -> None:
         common(client, CLAUDE)
         client.messages.create(model=CLAUDE, **ask)
         with client.messages.stream(model=CLAUDE, **ask) as stream:
-            for _ in islice(stream, 3):
+            for _ in islice(stream, 6):
                 pass
     vertex = anthropic.AnthropicVertex(
         base_url=f"{url}/v1",

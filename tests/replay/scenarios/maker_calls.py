@@ -7,13 +7,19 @@ Recording needs the packages cohere, ollama and google-genai; replaying does not
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import Any
 
 import openai
 
 from tests.replay.scenarios.gemini_calls import FORECAST
-from tests.replay.scenarios.scenario import Json, Scenario, failing, openai_tools, tool
+from tests.replay.scenarios.scenario import (
+    Json,
+    Scenario,
+    failing,
+    openai_tools,
+    read_until_hang,
+    tool,
+)
 from tests.support.llm_answers import (
     Answer,
     Choice,
@@ -128,8 +134,7 @@ def azure_drive(url: str) -> None:
             client.chat.completions.create(**request)
         client.chat.completions.create(**request)
         left = client.chat.completions.create(stream=True, stream_options=usage, **request)
-        for _ in islice(left, 4):
-            pass
+        read_until_hang(left, HANG)
         left.close()
 
 
@@ -185,8 +190,7 @@ def cohere_drive(url: str) -> None:
         client.chat(**request, **once)
     client.chat(**request)
     left = client.chat_stream(**request)
-    for _ in islice(left, 4):
-        pass
+    read_until_hang(left, HANG)
     left.close()
     with failing():
         for _ in client.chat_stream(**request, **once):
@@ -276,8 +280,7 @@ def ollama_drive(url: str) -> None:
     with failing(ollama.ResponseError):
         client.chat(**request)
     left = client.chat(stream=True, **request)
-    for _ in islice(left, 3):
-        pass
+    read_until_hang(left, HANG)
     left.close()
     client.embed(model="nomic", input="A tide.")
     client._client.close()
@@ -344,8 +347,7 @@ def vertex_drive(url: str) -> None:
         for _ in models.generate_content_stream(model=GEMINI, contents="And the wind?"):
             pass
     left = models.generate_content_stream(model=GEMINI, contents="Count.")
-    for _ in islice(left, 3):
-        pass
+    read_until_hang(left, HANG)
     left.close()
     client.close()
 

@@ -6,7 +6,6 @@ Recording needs the package mistralai; replaying does not.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 from tests.replay.scenarios.maker_calls import (
@@ -20,7 +19,13 @@ from tests.replay.scenarios.maker_calls import (
     looks,
     thoughtful,
 )
-from tests.replay.scenarios.scenario import Json, Scenario, failing, openai_tools
+from tests.replay.scenarios.scenario import (
+    Json,
+    Scenario,
+    failing,
+    openai_tools,
+    read_until_hang,
+)
 from tests.support.llm_answers import (
     Answer,
     Choice,
@@ -89,8 +94,7 @@ def mistral_drive(url: str) -> None:
         with failing():
             chat.complete(**request)
         with chat.stream(**request) as left:
-            for _ in islice(left, 4):
-                pass
+            read_until_hang(left, HANG)
         with failing():
             for _ in chat.stream(**request):
                 pass
@@ -149,8 +153,7 @@ def conversation_drive(url: str) -> None:
         with failing():
             talk.restart(from_entry_id="entry_9", inputs="Again?", **same)
         with talk.start_stream(inputs=PROMPT, **started) as left:
-            for _ in islice(left, 4):
-                pass
+            read_until_hang(left, HANG)
         with failing():
             for _ in talk.restart_stream(from_entry_id="entry_0", inputs=PROMPT, **same):
                 pass

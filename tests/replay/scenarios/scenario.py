@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import anthropic
 import openai
 
+from tests.support.llm_answers import Delivery
 from tests.support.llm_server import Script
 
 Json = Any
@@ -139,6 +141,17 @@ def anthropic_turn(
                 }
             )
         messages.append({"role": "user", "content": results})
+
+
+def read_until_hang(stream: Iterable[object], delivery: Delivery) -> None:
+    """Read every event that the server sends before it hangs.
+
+    A client that leaves earlier resets the connection while events are on their way, and whether
+    those are captured before the reset is chance.
+    """
+    assert delivery.cut == "hang"
+    for _ in islice(stream, delivery.cut_after):
+        pass
 
 
 @contextmanager

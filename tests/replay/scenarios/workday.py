@@ -346,7 +346,7 @@ def mill(url: str) -> None:
             messages=messages, tools=tools, stream=True, **request
         ) as stream:
             for count, _ in enumerate(stream, 1):
-                if count == 14:
+                if count == 15:  # and the ping, which the SDK keeps to itself
                     break
         messages.append(
             {"role": "assistant", "content": [{"type": "text", "text": "The mill log has three"}]}
