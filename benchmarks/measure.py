@@ -91,12 +91,15 @@ class Counted:
         self.calls += len(self._decoder.feed(batch))
 
     def _records(self, batch: bytes, now_ns: int) -> None:
-        lines = [
-            self._encoder.encode(call_line(call))
-            for record in self._decoder.feed(batch)
+        records = self._decoder.feed(batch)
+        self._wire.read_ahead(records)
+        calls = [
+            call
+            for record in records
             for call in self._wire.feed(record)
             if isinstance(call, LlmCall)
         ]
+        lines = [self._encoder.encode(call_line(call)) for call in calls]
         self.calls += len(lines)
         os.write(self._sink, b"\n".join(lines))
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -78,6 +79,9 @@ class Analysis:
     def feed(self, records: Iterable[HttpRecord], now_ns: int) -> Iterator[AnalysisRecord]:
         """Yield what ``records`` complete, then what times out until ``now_ns``."""
         self._lane.handed_over()
+        records = list(records)
+        with suppress(Exception):  # a record that fails here fails in its turn as well
+            self._wire.read_ahead(records)
         for record in records:
             if record.clock_before_ns > self._before_ns:
                 # The last packet before that of this record, wherever the last batch ended.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from heron_otel.records.wire import Json, ToolCall
@@ -162,16 +163,8 @@ class MessagesFold:
                 self._answer.metadata[name] = value
 
     def _count(self, usage: Json) -> None:
-        if not isinstance(usage, dict):
-            return
-        for name, value in usage.items():
-            if value is None or (
-                name in _ZERO_IS_ABSENT and not count(value) and name in self._usage
-            ):
-                continue
-            if name in _USAGE_FACTS:
-                self._answer.metadata[name] = value
-            self._usage[name] = value
+        if isinstance(usage, dict):
+            merge_usage(self._usage, usage, self._answer.metadata)
 
     def _start(self, index: Json, block: Json) -> bool:
         if not isinstance(block, dict) or len(self._blocks) >= MAX_BLOCKS:
@@ -245,6 +238,18 @@ class MessagesFold:
             stop_reason=self._stop_reason,
             content_bytes=written,
         )
+
+
+def merge_usage(
+    held: dict[str, Json], newer: Mapping[str, Json], metadata: dict[str, Json]
+) -> None:
+    """Put the members of ``newer`` into ``held``, those that choose a price also into metadata."""
+    for name, value in newer.items():
+        if value is None or (name in _ZERO_IS_ABSENT and name in held and not count(value)):
+            continue
+        if name in _USAGE_FACTS:
+            metadata[name] = value
+        held[name] = value
 
 
 def _index(value: Json) -> int:

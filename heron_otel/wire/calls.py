@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -24,6 +24,7 @@ from heron_otel.records.wire import (
     Json,
     LlmCall,
     LlmRecord,
+    LlmRequest,
     UnrecognisedCalls,
 )
 from heron_otel.wire.api import ResponseFold, WireApi
@@ -37,6 +38,8 @@ from heron_otel.wire.llm_like import Sign, is_llm_like, request_signs, response_
 from heron_otel.wire.mcp import Mcp
 from heron_otel.wire.messages import MEMO_BYTES, Memory
 from heron_otel.wire.operations import OperationFold
+from heron_otel.wire.plain_chat import read_chat
+from heron_otel.wire.plain_messages import read_message
 from heron_otel.wire.providers import Providers, provider_of_path
 from heron_otel.wire.reads import Reads
 from heron_otel.wire.sockets import Sockets
@@ -45,6 +48,11 @@ from heron_otel.wire.unrecognised import Unrecognised
 MAX_OPEN_CALLS = 4096
 """Default bound of announced calls whose parsed request is kept until their end."""
 
+_PLAIN_READERS: Mapping[str, Callable[[HttpResponse, LlmRequest], Folded | None]] = {
+    "anthropic-messages": read_message,
+    "openai-chat": read_chat,
+}
+_OK = 200
 _SSE_STARTS = (b"data:", b"event:")
 _NOT_READY = 202  # xAI: a deferred completion is still being written
 _UPGRADED = int(ExchangeEnd.UPGRADED)
@@ -107,6 +115,7 @@ class WireCalls:
         self._source = source
         self._providers = Providers(providers or {})
         self._open: dict[tuple[int, int], Asked] = {}
+        self._ahead: dict[tuple[int, int], Asked | LlmCall] = {}
         self._max_open_calls = max_open_calls
         self._reads = Reads()
         self._unrecognised = Unrecognised(source)
@@ -129,6 +138,36 @@ class WireCalls:
         self._counters.mcp_notifications = mcp.notifications
         self._counters.mcp_unmatched = mcp.unmatched
         return self._counters
+
+    def read_ahead(self, records: Iterable[HttpRecord]) -> None:
+        """Make the calls of those exchanges among ``records`` whose answers are plain.
+
+        ``feed`` then returns them; without this it makes them itself. Each step is taken for all
+        exchanges before the next: so its code stays in the caches of the CPU, which saves a fifth
+        of the time of small calls.
+        """
+        found = [
+            (each, each.request, each.response, detect(each.request))
+            for each in records
+            if type(each) is HttpExchange and each.request is not None and each.response is not None
+        ]
+        asked = [
+            (exchange, request, response, self._asked(exchange, request, detection))
+            for exchange, request, response, detection in found
+            if response.status_code == _OK
+            and detection.wire_api in _PLAIN_READERS
+            and detection.verdict is Verdict.CALL
+            and detection.members is not None
+        ]
+        folded = [
+            _PLAIN_READERS[each.api.name](response, each.request) for _, _, response, each in asked
+        ]
+        self._ahead = {
+            (exchange.flow_id, exchange.index): each
+            if plain is None
+            else self._made(exchange, request, each, plain)
+            for (exchange, request, _, each), plain in zip(asked, folded, strict=True)
+        }
 
     def feed(self, record: HttpRecord) -> Iterable[WireRecord]:
         """Return the calls that ``record`` is or completes."""
@@ -188,7 +227,13 @@ class WireCalls:
         if request is None:
             self._counters.requestless += 1
             return ()
-        asked = self._open.pop((exchange.flow_id, exchange.index), None) if self._open else None
+        key = exchange.flow_id, exchange.index
+        asked = self._open.pop(key, None) if self._open else None
+        ahead = self._ahead.pop(key, None) if self._ahead else None
+        if isinstance(ahead, LlmCall):
+            self._counters.calls += 1
+            return (ahead,)
+        asked = asked or ahead
         if asked is None:
             found = self._ask(exchange, request)
             if isinstance(found, Detection):
@@ -228,19 +273,22 @@ class WireCalls:
     def _ask(self, record: HttpRecord, request: HttpRequest) -> Asked | Detection:
         """Return what is asked, or what was found when no API takes the request."""
         found = detect(request)
-        api = found.api
-        if api is None:
+        if found.api is None:
             return found
-        members = found.members
-        if members is None:
+        if found.members is None:
             self._counters.malformed_requests += 1
-            members = {}
+        return self._asked(record, request, found)
+
+    def _asked(self, record: HttpRecord, request: HttpRequest, found: Detection) -> Asked:
+        """Return what is asked of the API that was found."""
+        api = found.api
+        assert api is not None
         provider = self._providers.of_host(found.host) or provider_of_path(found.path)
         asked = Asked(
             key=call_key(record, request),
             api=api,
             provider=provider,
-            request=api.request(members, found.path, self.memory),
+            request=api.request(found.members or {}, found.path, self.memory),
         )
         if found.verdict is Verdict.READ:
             asked.read = f"{record.client_address}|{found.host}|{found.path}"
@@ -282,10 +330,14 @@ class WireCalls:
                 and not is_read
             ):
                 self._counters.malformed_responses += 1
-        call = make_call(
+        return self._made(exchange, request, asked, folded), folded.answer.understood
+
+    def _made(
+        self, exchange: HttpExchange, request: HttpRequest, asked: Asked, folded: Folded
+    ) -> LlmCall:
+        return make_call(
             exchange, request, asked, folded, source=self._source, count_tokens=self._count_tokens
         )
-        return call, folded.answer.understood
 
     def _fold(self, response: HttpResponse, api: WireApi, fold: ResponseFold) -> Folded:
         """Fold the body or the events."""

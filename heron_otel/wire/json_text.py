@@ -34,7 +34,8 @@ _STRICT: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
-_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoders of ``msgspec`` raise for input that they cannot read."""
 # Possessive, so that a string of megabytes needs no memory for backtracking.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_STRUCTURE = bytes(sorted(set(range(256)) - set(b'[]{},"')))
@@ -70,7 +71,7 @@ def decode_strict(data: bytes, structure: bytes | None = None) -> Json:
         raise JsonError("nested too deep")
     try:
         return _STRICT.decode(data)
-    except _ERRORS as error:
+    except DECODE_ERRORS as error:
         raise JsonError(str(error)) from error
 
 
@@ -82,7 +83,7 @@ def decode_members_of(data: bytes, decoder: msgspec.json.Decoder[Json]) -> Json:
     """
     try:
         value = decoder.decode(data)
-    except _ERRORS as error:
+    except DECODE_ERRORS as error:
         raise JsonError(str(error)) from error
     if len(data) >= _DEPTH_FREE_BYTES and _is_value_too_deep(value):
         raise JsonError("nested too deep")
@@ -163,7 +164,7 @@ def decode_raw(raw: msgspec.Raw) -> Json:
     try:
         if len(raw) < _DEPTH_FREE_BYTES:
             return _STRICT.decode(raw)
-    except _ERRORS:
+    except DECODE_ERRORS:
         pass
     try:
         return decode(bounded(bytes(raw)))
@@ -175,7 +176,7 @@ def decode_members(data: bytes) -> dict[str, msgspec.Raw]:
     """Return the members of the JSON object ``data``, values undecoded; raise ``JsonError``."""
     try:
         return _MEMBERS.decode(data)
-    except _ERRORS:
+    except DECODE_ERRORS:
         value = scrub(decode_lenient(data))
         if not isinstance(value, dict):
             raise JsonError("not an object") from None
@@ -186,7 +187,7 @@ def decode_items(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:
     """Return the items of the JSON array ``data``, undecoded; empty when it is no array."""
     try:
         return _ITEMS.decode(data)
-    except _ERRORS:
+    except DECODE_ERRORS:
         return []
 
 

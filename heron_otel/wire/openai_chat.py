@@ -137,9 +137,13 @@ class OpenAiChat:
 
     def fold(self, request: LlmRequest) -> ChatFold:
         """Return a new fold for the response to ``request``."""
-        options = request.metadata.get("stream_options")
-        wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-        return ChatFold(expects_usage=wants_usage and request.stream)
+        return ChatFold(expects_usage=expects_usage(request))
+
+
+def expects_usage(request: LlmRequest) -> bool:
+    """Return whether ``request`` asks for a stream that ends with its usage."""
+    options = request.metadata.get("stream_options")
+    return request.stream and isinstance(options, dict) and options.get("include_usage") is True
 
 
 def _is_filled_array(raw: msgspec.Raw) -> bool:

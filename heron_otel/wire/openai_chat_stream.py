@@ -217,24 +217,24 @@ class ChatFold:
         sources = _sources(answer.metadata, self._usage)
         if sources is not None:
             answer.metadata[SOURCES] = sources
-        if not answer.done and answer.choices:
-            is_finished = all(choice.stop_reason is not None for choice in answer.choices)
-            answer.done = is_finished and (answer.usage is not None or not self._expects_usage)
-        answer.usage_is_final = answer.done
-        fingerprint = answer.metadata.get("system_fingerprint")
-        if answer.provider is None and fingerprint == "fp_ollama":
-            answer.provider = "ollama"
         if answer.provider is None and "prompt_cache_hit_tokens" in self._usage:
             answer.provider = "deepseek"
-        identity = answer.id
-        if (
-            answer.provider is None
-            and identity is not None
-            and len(identity) == _VLLM_ID_CHARS
-            and _VLLM_ID.fullmatch(identity)
-        ):
-            answer.provider = "vllm"
+        end_answer(answer, expects_usage=self._expects_usage)
         return answer
+
+
+def end_answer(answer: Answer, *, expects_usage: bool) -> None:
+    """Set whether ``answer`` is over, and the server where its fingerprint or id shows that."""
+    if not answer.done and answer.choices:
+        is_finished = all(choice.stop_reason is not None for choice in answer.choices)
+        answer.done = is_finished and (answer.usage is not None or not expects_usage)
+    answer.usage_is_final = answer.done
+    if answer.provider is not None:
+        return
+    if answer.metadata.get("system_fingerprint") == "fp_ollama":
+        answer.provider = "ollama"
+    elif answer.id is not None and len(answer.id) == _VLLM_ID_CHARS:
+        answer.provider = "vllm" if _VLLM_ID.fullmatch(answer.id) else None
 
 
 def _sources(metadata: Mapping[str, Json], usage: Mapping[str, Json]) -> int | None:

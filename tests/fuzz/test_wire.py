@@ -18,6 +18,7 @@ from tests.support.calls import (
     CHAT_REQUEST,
     MESSAGES_REQUEST,
     SOURCE,
+    assert_same_ahead,
     chunk,
     message_end,
     message_start,
@@ -254,6 +255,7 @@ def check(exchange: HttpExchange) -> None:
         pass
     for record in wire.feed(exchange):
         assert isinstance(record, LlmCall)
+        assert_same_ahead(exchange, record)
         request = record.request
         messages = [*request.messages]
         assert len(request.messages) >= 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from heron_otel.records.http import HttpExchange
-from heron_otel.records.wire import LlmCall
+from heron_otel.records.wire import LlmCall, LlmRequest
 from heron_otel.wire.calls import WireCalls
 
 SOURCE = "pcap/test"
@@ -25,11 +25,29 @@ MESSAGES_REQUEST: dict[str, object] = {
 
 
 def call_of(exchange: HttpExchange, wire: WireCalls | None = None) -> LlmCall:
-    """Return the one call that ``exchange`` is."""
+    """Return the one call that ``exchange`` is, read ahead or not."""
     records = [*(wire or WireCalls(SOURCE)).feed(exchange)]
     assert len(records) == 1
-    assert isinstance(records[0], LlmCall)
-    return records[0]
+    call = records[0]
+    assert isinstance(call, LlmCall)
+    if wire is None:
+        assert_same_ahead(exchange, call)
+    return call
+
+
+def assert_same_ahead(exchange: HttpExchange, call: LlmCall) -> None:
+    """Raise AssertionError when reading ``exchange`` ahead gives another call than ``call``."""
+    wire = WireCalls(SOURCE)
+    wire.read_ahead([exchange])
+    (ahead,) = wire.feed(exchange)
+    assert isinstance(ahead, LlmCall)
+    for name in LlmCall.__struct_fields__:
+        if name != "request":
+            assert getattr(ahead, name) == getattr(call, name), name
+    for name in LlmRequest.__struct_fields__:
+        if name != "messages":
+            assert getattr(ahead.request, name) == getattr(call.request, name), name
+    assert [*ahead.request.messages] == [*call.request.messages]
 
 
 def is_ignored(exchange: HttpExchange) -> bool:
