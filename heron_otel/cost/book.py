@@ -3,7 +3,7 @@
 
 Entries of the configuration come before built-in ones. Of the entries that agree with a model, the
 first one that is valid at the moment of the call counts, so that an old capture is priced by its
-own day.
+own day. What agrees does not depend on the moment and is remembered.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from heron_otel.cost.settings import (
 from heron_otel.errors import HeronError
 from heron_otel.records.cost import PUSD, TokenRates
 
-MAX_MODELS = 1024
-"""Models whose entries are remembered; a client rarely uses more than ten."""
+MAX_USES = 1024
+"""Uses whose tariffs are remembered; a client rarely has more than ten."""
 MAX_NAME_CHARACTERS = 256
-"""Longer names are no models, and are not looked up."""
+"""Longer names are no models and are not looked up; uses with longer words are not remembered."""
 
 _CONFIGURED = "configured"
 _DAY_NS = 86_400_000_000_000
@@ -40,6 +40,8 @@ _MINUTE_NS = 60_000_000_000
 # A release date or "-latest" at the end of a model name, and the resource prefix of Gemini.
 _VARIANT = re.compile(r"^models/|[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|latest|default)$")
 _ALWAYS = 1 << 63
+_STANDARD = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
+_ALIASES = {"on_demand_flex": "flex", "on_demand_priority": "priority"}  # Vertex AI, trafficType
 _PATTERN_CHARACTERS = frozenset("*?[")
 
 
@@ -51,7 +53,7 @@ class BuiltInBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     prices: tuple[PriceEntry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Price:
     """One entry, ready to be applied."""
 
@@ -73,22 +75,36 @@ class Price:
         of_day = moment_ns % _DAY_NS
         return first <= of_day < last if first < last else of_day >= first or of_day < last
 
-    def is_long(self, input_tokens: int) -> bool:
-        """Return whether a call with so much input pays the prices of a long context."""
-        long = self.entry.long_context
-        return long is not None and input_tokens > long.above
-
     def rates(self, words: tuple[str, ...], *, long: bool) -> TokenRates | None:
         """Return the rates of the tiers ``words``; None when one of them has no price."""
-        if not self.entry.tiers.keys() >= set(words):
+        entry = self.entry
+        if not entry.tiers.keys() >= set(words):
             return None
-        return _rates(self, words, long)
+        tiers = [entry.tiers[word] for word in words]
+        context = entry.long_context if long else None
+        return TokenRates(**{kind: _rate(entry, context, tiers, kind) for kind in TOKEN_KINDS})
 
-    def __hash__(self) -> int:
-        return id(self)
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """What chooses the tariffs of a call, beside its moment."""
+
+    provider: str
+    asked: str | None  # model of the request
+    answered: str | None  # and of the answer
+    tier: str | None  # of service, as named on the wire
+    speed: str | None  # processing speed with a price of its own
+    region: str | None
+
+
+class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+    """What a price is for one use."""
+
+    price: Price
+    is_always: bool  # valid at any moment
+    tier: str | None  # words that chose it, such as "batch fast"; None: standard
+    rates: TokenRates | None  # None: a word has no price
+    long_above: int  # input tokens; more of them pay ``long_rates``
+    long_rates: TokenRates | None
 
 
 class PriceBook:
@@ -97,7 +113,7 @@ class PriceBook:
     def __init__(self, prices: Iterable[Price]) -> None:
         self._exact: dict[str, list[tuple[int, Price]]] = {}
         self._patterns: list[tuple[int, re.Pattern[str], Price]] = []
-        self._found: dict[tuple[str, str], tuple[Price, ...]] = {}
+        self._tariffs: dict[Use, tuple[Tariff, ...]] = {}
         for rank, price in enumerate(prices):
             for model in price.entry.models:
                 if _PATTERN_CHARACTERS.isdisjoint(model):
@@ -107,20 +123,37 @@ class PriceBook:
 
     def find(self, provider: str, model: str, moment_ns: int) -> Price | None:
         """Return the price of ``model`` for a call that starts at ``moment_ns``, or None."""
-        key = (provider, model)
-        found = self._found.get(key)
+        found = self._search(provider, model)
+        return next((price for price in found if price.is_valid_at(moment_ns)), None)
+
+    def tariffs(self, use: Use) -> tuple[Tariff, ...]:
+        """Return what ``use`` can cost; the first one that is valid at the moment counts."""
+        found = self._tariffs.get(use)
         if found is None:
-            if len(model) > MAX_NAME_CHARACTERS:
-                return None
-            if len(self._found) >= MAX_MODELS:
-                self._found.clear()  # it costs a few microseconds to find each of them again
-            found = self._found[key] = tuple(self._search(provider, model))
-        for price in found:
-            if price.is_valid_at(moment_ns):
-                return price
-        return None
+            found = tuple(_tariff(price, use) for price in self._prices(use))
+            words = msgspec.structs.astuple(use)
+            if all(word is None or len(word) <= MAX_NAME_CHARACTERS for word in words):
+                if len(self._tariffs) >= MAX_USES:
+                    self._tariffs.clear()  # takes less than a millisecond to find each again
+                self._tariffs[use] = found
+        return found
+
+    def _prices(self, use: Use) -> Iterator[Price]:
+        """Yield the prices of the model that answered.
+
+        An answer can name the model in another form than the provider's price list does: the name
+        that was asked for is looked up when it holds the one that was answered.
+        """
+        asked, answered = use.asked, use.answered or use.asked
+        if answered is None:
+            return
+        yield from self._search(use.provider, answered)
+        if asked is not None and asked != answered and undated(answered) in asked:
+            yield from self._search(use.provider, asked)
 
     def _search(self, provider: str, model: str) -> Iterator[Price]:
+        if len(model) > MAX_NAME_CHARACTERS:
+            return
         names = [model]
         plain = undated(model)
         if plain != model:
@@ -180,12 +213,32 @@ def _price(entry: PriceEntry, book: str) -> Price:
     )
 
 
-@lru_cache(maxsize=4096)
-def _rates(price: Price, words: tuple[str, ...], long: bool) -> TokenRates:
-    entry = price.entry
-    tiers = [entry.tiers[word] for word in words]
-    context = entry.long_context if long else None
-    return TokenRates(**{kind: _rate(entry, context, tiers, kind) for kind in TOKEN_KINDS})
+def _tariff(price: Price, use: Use) -> Tariff:
+    words = _words(price, use)
+    rates = price.rates(words, long=False)
+    long = price.entry.long_context
+    return Tariff(
+        price=price,
+        is_always=price.hours is None and price.until_ns - price.from_ns >= 2 * _ALWAYS,
+        tier=" ".join(words) or None,
+        rates=rates,
+        long_above=_ALWAYS if long is None else long.above,
+        long_rates=rates if long is None else price.rates(words, long=True),
+    )
+
+
+def _words(price: Price, use: Use) -> tuple[str, ...]:
+    """Return the tiers that choose the rates.
+
+    A region without a price of its own costs what the others cost.
+    """
+    tier = (use.tier or "").lower()
+    words = [] if tier in _STANDARD else [_ALIASES.get(tier, tier)]
+    if use.speed:
+        words.append(use.speed)
+    if use.region is not None and use.region in price.entry.tiers:
+        words.append(use.region)
+    return tuple(words)
 
 
 def _rate(

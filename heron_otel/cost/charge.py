@@ -8,7 +8,9 @@ rate of the smallest part that it belongs to.
 
 from __future__ import annotations
 
-from heron_otel.cost.book import Price, PriceBook, undated
+from collections.abc import Mapping
+
+from heron_otel.cost.book import PriceBook, Tariff, Use
 from heron_otel.records.cost import CallCost, TokenRates, Unpriced
 from heron_otel.records.wire import Json, LlmCall, Usage
 
@@ -22,8 +24,6 @@ PAID_OPERATIONS = _GENERATION | {
     "translations",
 }
 """Operations that providers charge for; batches are charged for when their requests are run."""
-_STANDARD = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
-_ALIASES = {"on_demand_flex": "flex", "on_demand_priority": "priority"}  # Vertex AI, trafficType
 _FAST = "fast"  # "speed" in the usage of Anthropic
 
 
@@ -35,14 +35,16 @@ def cost_of(call: LlmCall, book: PriceBook) -> CallCost | None:
     """
     if call.operation not in PAID_OPERATIONS:
         return None
-    leg = nearest_leg(call)
-    reported = None if leg.server is None else leg.server.cost_pusd
-    if reported is None and call.server is not None:
+    leg = call if call.folded is None else nearest_leg(call)
+    server = leg.server
+    reported = None if server is None else server.cost_pusd
+    if reported is None and leg is not call and call.server is not None:
         reported = call.server.cost_pusd
-    price = _price_of(leg, book)
-    if price is None:
-        return CallCost(reported_pusd=reported, unknown=Unpriced.PRICE)
-    return _charged(leg, price, reported)
+    moment_ns = leg.timing.started_at_ns
+    for tariff in book.tariffs(_use(leg)):
+        if tariff.is_always or tariff.price.is_valid_at(moment_ns):
+            return _charged(leg, tariff, reported)
+    return CallCost(reported_pusd=reported, unknown=Unpriced.PRICE)
 
 
 def nearest_leg(call: LlmCall) -> LlmCall:
@@ -62,24 +64,25 @@ def nearest_leg(call: LlmCall) -> LlmCall:
     return max(answered, key=lambda each: (each.timing.started_at_ns, each.key))
 
 
-def _price_of(call: LlmCall, book: PriceBook) -> Price | None:
-    """Return the price of the model that answered.
+def _use(call: LlmCall) -> Use:
+    """Return what chooses the price of ``call``: the tier that served it, else that asked for."""
+    request, response, server = call.request, call.response, call.server
+    tier = None if server is None else server.service_tier
+    speed = region = answered = None
+    if response is not None:
+        answered = response.model
+        if metadata := response.metadata:
+            if tier is None:
+                tier = _word(metadata, "service_tier") or _word(metadata, "trafficType")
+            speed = _FAST if metadata.get("speed") == _FAST else None
+            region = _word(metadata, "inference_geo")
+    if tier is None and request.metadata:
+        tier = _word(request.metadata, "service_tier")
+    return Use(call.provider, request.model, answered, tier, speed, region)
 
-    An answer can name the model in another form than the provider's price list does: the name
-    that was asked for is looked up when it holds the one that was answered.
-    """
-    asked, moment_ns = call.request.model, call.timing.started_at_ns
-    answered = asked if call.response is None else call.response.model or asked
-    if answered is None:
-        return None
-    price = book.find(call.provider, answered, moment_ns)
-    if price is None and asked is not None and asked != answered and undated(answered) in asked:
-        price = book.find(call.provider, asked, moment_ns)
-    return price
 
-
-def _charged(call: LlmCall, price: Price, reported: int | None) -> CallCost:
-    response = call.response
+def _charged(call: LlmCall, tariff: Tariff, reported: int | None) -> CallCost:
+    response, price = call.response, tariff.price
     usage = None if response is None else response.usage
     if usage is None or usage.input_tokens is None:
         if price.request_pusd and response is not None and call.error is None:
@@ -88,15 +91,18 @@ def _charged(call: LlmCall, price: Price, reported: int | None) -> CallCost:
             return CallCost(reported_pusd=reported, unknown=Unpriced.USAGE)
     if usage.output_tokens is None and call.operation in _GENERATION:
         return CallCost(reported_pusd=reported, unknown=Unpriced.USAGE)
-    words = _words(call, price)
-    rates = price.rates(words, long=price.is_long(usage.input_tokens or 0))
+    rates = tariff.rates
+    if (usage.input_tokens or 0) > tariff.long_above:
+        rates = tariff.long_rates
     if rates is None:
         return CallCost(reported_pusd=reported, unknown=Unpriced.TIER)
     parts = _parts(usage, rates)
     if parts is None:
         return CallCost(reported_pusd=reported, unknown=Unpriced.TOKENS)
     uncached, read, written, output = parts
-    fees = price.request_pusd + _searches(call) * (price.search_pusd or 0)
+    fees = price.request_pusd
+    if price.search_pusd:
+        fees += _searches(call) * price.search_pusd
     return CallCost(
         priced_pusd=uncached + read + written + output + fees,
         input_pusd=uncached,
@@ -106,41 +112,15 @@ def _charged(call: LlmCall, price: Price, reported: int | None) -> CallCost:
         fees_pusd=fees,
         reported_pusd=reported,
         book=price.book,
-        tier=" ".join(words) or None,
+        tier=tariff.tier,
         rates=rates,
         estimated=usage.estimated,
     )
 
 
-def _words(call: LlmCall, price: Price) -> tuple[str, ...]:
-    """Return the tiers that choose the price: those that served the call, else the one asked for.
-
-    A region without a price of its own costs what the others cost.
-    """
-    metadata = {} if call.response is None else call.response.metadata
-    tier = None if call.server is None else call.server.service_tier
-    if tier is None:
-        tier = (
-            _text(metadata.get("service_tier"))
-            or _text(metadata.get("trafficType"))
-            or _text(call.request.metadata.get("service_tier"))
-        )
-    speed, region = metadata.get("speed"), metadata.get("inference_geo")
-    if not speed and not region and (tier is None or tier in _STANDARD):
-        return ()
-    words: list[str] = []
-    tier = "" if tier is None else tier.lower()
-    if tier not in _STANDARD:
-        words.append(_ALIASES.get(tier, tier))
-    if speed == _FAST:
-        words.append(_FAST)
-    if isinstance(region, str) and region in price.entry.tiers:
-        words.append(region)
-    return tuple(words)
-
-
-def _text(value: Json) -> str | None:
-    return value if isinstance(value, str) else None
+def _word(metadata: Mapping[str, Json], name: str) -> str | None:
+    value = metadata.get(name)
+    return value if value and isinstance(value, str) else None
 
 
 def _searches(call: LlmCall) -> int:
@@ -154,48 +134,53 @@ def _searches(call: LlmCall) -> int:
 def _parts(usage: Usage, rates: TokenRates) -> tuple[int, int, int, int] | None:
     """Return the pico-dollars of uncached input, cache reads, cache writes and output.
 
-    None when there are tokens of a kind without a rate.
+    None when there are tokens of a kind without a rate. A kind without tokens costs one look.
     """
-    input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
-    read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-    rate = rates.input
-    if rate is None and input_tokens:
-        return None
-    rate = rate or 0
-    uncached = input_tokens - read - written
-    if uncached < 0:
-        return None  # counts that contradict each other
-    audio = min(usage.audio_input_tokens or 0, uncached)
-    if audio:
+    uncached, rate = usage.input_tokens or 0, rates.input
+    if rate is None:
+        if uncached:
+            return None
+        rate = 0
+    read_pusd = 0
+    written_pusd: int | None = 0
+    output_pusd: int | None = 0
+    if read := usage.cache_read_tokens:
+        uncached -= read
+        read_pusd = read * (rate if rates.cache_read is None else rates.cache_read)
+    if written := usage.cache_write_tokens:
+        uncached -= written
+        written_pusd = _written(usage, written, rates, rate)
+    if output := usage.output_tokens:
+        output_pusd = _output(usage, output, rates)
+    if uncached < 0 or written_pusd is None or output_pusd is None:
+        return None  # below 0: counts that contradict each other
+    input_pusd = uncached * rate
+    if uncached and usage.audio_input_tokens:
         if rates.audio_input is None:
             return None
-        input_pusd = (uncached - audio) * rate + audio * rates.audio_input
-    else:
-        input_pusd = uncached * rate
-    read_pusd = read * (rate if rates.cache_read is None else rates.cache_read)
-    written_pusd = 0
-    if written:
-        hour = min(usage.cache_write_1h_tokens or 0, written)
-        if hour and rates.cache_write_1h is None:
-            return None
-        short = rate if rates.cache_write is None else rates.cache_write
-        written_pusd = (written - hour) * short + hour * (rates.cache_write_1h or 0)
-    output_pusd = _output(usage, output_tokens, rates)
-    return None if output_pusd is None else (input_pusd, read_pusd, written_pusd, output_pusd)
+        input_pusd += min(usage.audio_input_tokens, uncached) * (rates.audio_input - rate)
+    return input_pusd, read_pusd, written_pusd, output_pusd
 
 
-def _output(usage: Usage, output_tokens: int, rates: TokenRates) -> int | None:
-    if not output_tokens:
-        return 0
+def _written(usage: Usage, written: int, rates: TokenRates, input_rate: int) -> int | None:
+    hour = min(usage.cache_write_1h_tokens or 0, written)
+    if hour and rates.cache_write_1h is None:
+        return None
+    short = input_rate if rates.cache_write is None else rates.cache_write
+    return (written - hour) * short + hour * (rates.cache_write_1h or 0)
+
+
+def _output(usage: Usage, output: int, rates: TokenRates) -> int | None:
     rate = rates.output
     if rate is None:
         return None
-    reasoning = audio = 0
-    if rates.reasoning is not None:
-        reasoning = min(usage.reasoning_tokens or 0, output_tokens)
+    pusd = output * rate
+    if rates.reasoning is not None and usage.reasoning_tokens:
+        reasoning = min(usage.reasoning_tokens, output)
+        pusd += reasoning * (rates.reasoning - rate)
+        output -= reasoning
     if usage.audio_output_tokens:
         if rates.audio_output is None:
             return None
-        audio = min(usage.audio_output_tokens, output_tokens - reasoning)
-    plain = output_tokens - reasoning - audio
-    return plain * rate + reasoning * (rates.reasoning or 0) + audio * (rates.audio_output or 0)
+        pusd += min(usage.audio_output_tokens, output) * (rates.audio_output - rate)
+    return pusd

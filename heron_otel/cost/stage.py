@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-import msgspec
+from msgspec.structs import replace
 
 from heron_otel.cost.book import PriceBook
 from heron_otel.cost.charge import cost_of
@@ -23,7 +23,13 @@ class Costs:
 
     def __init__(self, book: PriceBook | None) -> None:
         self._book = book
-        self.counters: Counter[str] = Counter()
+        self._priced = 0  # most calls, so no entry of the others
+        self._others: Counter[str] = Counter()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Return how many calls had which kind of cost."""
+        return self._others + Counter(priced=self._priced)
 
     def feed(self, record: HopRecord) -> Iterable[HopRecord]:
         """Return the record, a call with its cost."""
@@ -34,13 +40,12 @@ class Costs:
         cost = cost_of(record, self._book)
         if cost is None:
             return (record,)
-        if cost.priced_pusd is not None:
-            self.counters["priced"] += 1
+        if cost.unknown is None:
+            self._priced += 1
         else:
-            self.counters["unpriced" if cost.reported_pusd is None else "reported"] += 1
-            if cost.unknown is not None:
-                self.counters[f"unpriced.{cost.unknown.value}"] += 1
-        return (msgspec.structs.replace(record, cost=cost),)
+            self._others["unpriced" if cost.reported_pusd is None else "reported"] += 1
+            self._others[f"unpriced.{cost.unknown.value}"] += 1
+        return (replace(record, cost=cost),)
 
     def advance(self, now_ns: int) -> Iterable[HopRecord]:
         """Return nothing: this stage waits for nothing."""

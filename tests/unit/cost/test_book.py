@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.resources import files
 
+import msgspec
 import pytest
 
 from heron_otel.config.binding import Binding
 from heron_otel.config.document import parse
-from heron_otel.cost.book import MAX_MODELS, PriceBook, make_book, undated
+from heron_otel.cost.book import MAX_USES, PriceBook, Use, make_book, undated
 from heron_otel.cost.settings import CostConfig, PriceEntry
 from heron_otel.errors import HeronError
 from tests.support.costs import PRICE, book
@@ -206,10 +207,29 @@ def test_broken_built_in_book_is_an_error() -> None:
         make_book(CostConfig(), b'{"version": 1}')
 
 
-def test_models_remembered_are_bounded() -> None:
+def test_uses_remembered_are_bounded() -> None:
     prices = book(PRICE)
-    for number in range(MAX_MODELS + 10):
-        assert price_of(prices, "anthropic", f"claude-{number}") == 3
-    assert len(prices._found) <= MAX_MODELS
+    for number in range(MAX_USES + 10):
+        (tariff,) = prices.tariffs(Use("anthropic", f"claude-{number}", None, None, None, None))
+        assert tariff.price.entry.input == 3
+    assert len(prices._tariffs) == 10
     assert price_of(prices, "anthropic", "claude-" + "x" * 1000) is None
     assert replace(PRICE, input=1) != PRICE
+
+
+@pytest.mark.parametrize("place", ["asked", "answered", "tier", "region"])
+def test_use_with_an_endless_word_is_not_remembered(place: str) -> None:
+    prices = book(PRICE)
+    words: dict[str, str | None] = dict.fromkeys(("asked", "answered", "tier", "region"))
+    words = {**words, "asked": "claude-x", place: "claude-" + "x" * 1000}
+    use = Use("anthropic", words["asked"], words["answered"], words["tier"], None, words["region"])
+    found = [tariff.rates is not None for tariff in prices.tariffs(use)]
+    # No model has such a name, but the one that was asked for may be the one; no tier has it.
+    assert found == {"asked": [], "answered": [], "tier": [False], "region": [True]}[place]
+    assert prices._tariffs == {}
+
+
+def test_same_use_gives_the_same_tariffs() -> None:
+    prices = book(PRICE)
+    use = Use("anthropic", "claude-x", "claude-x-20260101", "batch", None, "eu")
+    assert prices.tariffs(use) is prices.tariffs(msgspec.structs.replace(use))

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from importlib.resources import files
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heron_otel.config.binding import Binding
+from heron_otel.config.document import parse
+from heron_otel.cost.book import make_book
 from heron_otel.cost.charge import cost_of
-from heron_otel.cost.settings import LongContext, TierPrice
+from heron_otel.cost.settings import CostConfig, LongContext, TierPrice
 from heron_otel.cost.stage import Costs
 from heron_otel.records.cost import CallCost, Unpriced, usd
 from heron_otel.records.wire import CallError, FoldedHops, LlmHop, Usage
@@ -160,6 +164,59 @@ def test_long_context_begins_above_its_threshold(tokens: int, rate: int) -> None
     found = cost_of(priced_call(usage), book(replace(PRICE, long_context=long)))
     assert found is not None
     assert found.priced_pusd == tokens * rate
+
+
+def test_each_call_has_the_price_of_its_moment_whatever_was_asked_before() -> None:
+    day_ns = 86_400_000_000_000
+    prices = book(
+        replace(PRICE, input=1, valid_until="1970-01-03"),
+        replace(PRICE, input=2, valid_from="1970-01-03", hours="12:00-13:00"),
+        replace(PRICE, input=4, valid_from="1970-01-03", valid_until="1970-01-05"),
+    )
+    usage = Usage(input_tokens=1, output_tokens=0)
+    moments = [2 * day_ns, 0, 5 * day_ns // 2, 2 * day_ns - 1, 4 * day_ns, 9 * day_ns // 2]
+    for _ in range(2):
+        found = [cost_of(priced_call(usage, started_at_ns=each), prices) for each in moments]
+        assert [each and each.priced_pusd for each in found] == [
+            4_000_000,
+            1_000_000,
+            2_000_000,
+            1_000_000,
+            None,
+            2_000_000,
+        ]
+
+
+def test_price_of_the_configuration_goes_before_a_built_in_one_for_its_days_only() -> None:
+    text = "prices: [{provider: anthropic, models: [claude-*], input: 1, valid_until: 1970-01-02}]"
+    binding = Binding()
+    config = binding.bind(CostConfig, parse(text, "x"), "cost")
+    assert config is not None, binding.problems
+    prices = make_book(config, (files("heron_otel.cost") / "prices.json").read_bytes())
+    usage = Usage(input_tokens=1, output_tokens=0)
+    today_ns = 1_795_000_000_000_000_000
+    for _ in range(2):
+        found = [cost_of(priced_call(usage, started_at_ns=each), prices) for each in (1, today_ns)]
+        assert [each and (each.input_pusd, each.book != "configured") for each in found] == [
+            (1_000_000, False),
+            (3_000_000, True),
+        ]
+
+
+def test_model_that_was_asked_for_is_looked_up_where_the_answer_names_it_in_another_form() -> None:
+    prices = book(replace(PRICE, models=("eu.claude-sonnet-4-5-v1",)))
+    usage = Usage(input_tokens=1, output_tokens=0)
+    for asked, is_priced in (("eu.claude-sonnet-4-5-v1", True), ("eu.claude-haiku", False)) * 2:
+        found = cost_of(priced_call(usage, model=asked), prices)
+        assert found is not None
+        assert (found.unknown is None) is is_priced
+
+
+@pytest.mark.parametrize("word", [["batch"], {"a": "batch"}, 7, True, ""])
+def test_tier_that_is_no_word_is_none(word: object) -> None:
+    names = ("service_tier", "trafficType", "speed", "inference_geo")
+    found = cost(metadata=dict.fromkeys(names, word))
+    assert (found.priced_pusd, found.tier) == (33_300_000_000, None)
 
 
 def test_web_searches_of_the_server_are_fees() -> None:
