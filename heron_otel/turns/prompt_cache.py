@@ -12,7 +12,7 @@ for 5 to 10 minutes of inactivity); Gemini API, "Context caching" (implicit cach
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from itertools import islice
 
@@ -31,8 +31,10 @@ _SHORT_NS = 300_000_000_000
 _HOUR_NS = 3_600_000_000_000
 _PART_BYTES = 96  # of a digest and its place in a tuple
 _STATE_BYTES = 500
-_MAX_BLOCK_LISTS = 64  # lists of tools and system texts whose digests are remembered
-_MAX_BLOCK_LIST_BYTES = 262_144  # of JSON text; the tools of a coding agent take 100 KB
+_MAX_BLOCKS_BYTES = 4_194_304  # of JSON text, of all lists whose digests are remembered
+_MAX_BLOCK_LIST_BYTES = 262_144  # of one of them; the tools of a coding agent take 100 KB
+_MIN_BLOCK_LIST_BYTES = 512  # ``wire/`` reads shorter lists again for each call
+_BLOCK_LIST_BYTES = 500  # of an entry, beside its text
 _MAX_VOLATILE = 16
 
 ThreadKey = tuple[str, ...]
@@ -59,6 +61,38 @@ class _State(msgspec.Struct):
         return _STATE_BYTES + _PART_BYTES * parts
 
 
+class BlockDigests:
+    """Digests of lists of tools and system texts, the least recently used list forgotten first.
+
+    ``wire/`` hands out one object for equal lists, so a list is found by its id, which stays its
+    own while the list is kept alive here. ``bytes_held`` is at most ``_MAX_BLOCKS_BYTES``.
+    """
+
+    def __init__(self) -> None:
+        # Not a dict: to find its first entry it looks at every place that was emptied before it.
+        self._known: OrderedDict[int, tuple[tuple[str, ...], Blocks, int]] = OrderedDict()
+        self.bytes_held = 0
+
+    def of(self, blocks: Blocks) -> tuple[str, ...]:
+        """Return the digests of ``blocks``."""
+        if not blocks:
+            return ()
+        known = self._known.get(id(blocks))
+        if known is not None:
+            self._known.move_to_end(id(blocks))
+            return known[0]
+        texts = [_text(block) for block in blocks[:MAX_PARTS]]
+        digests = tuple(map(content_digest, texts))
+        length = sum(map(len, texts))
+        if _MIN_BLOCK_LIST_BYTES <= length <= _MAX_BLOCK_LIST_BYTES:
+            size = length + _BLOCK_LIST_BYTES + _PART_BYTES * len(digests)
+            self._known[id(blocks)] = (digests, blocks, size)
+            self.bytes_held += size
+            while self.bytes_held > _MAX_BLOCKS_BYTES:
+                self.bytes_held -= self._known.popitem(last=False)[1][2]
+        return digests
+
+
 class PromptCaches:
     """The last call of each thread, least recently used threads forgotten first.
 
@@ -69,7 +103,7 @@ class PromptCaches:
         self._max_bytes = max_bytes
         self._counters = counters
         self._states: dict[ThreadKey, _State] = {}
-        self._blocks: dict[int, tuple[Blocks, tuple[str, ...]]] = {}
+        self._block_digests = BlockDigests()
         self.bytes_held = 0
 
     def compare(self, thread: ThreadKey, call: LlmCall) -> CacheFacts | None:
@@ -107,34 +141,13 @@ class PromptCaches:
             model=request.model,
             started_at_ns=timing.started_at_ns,
             ended_at_ns=timing.ended_at_ns,
-            tools=self._digests(request.tools or ()),
-            system=self._digests(request.system_instructions),
+            tools=self._block_digests.of(request.tools or ()),
+            system=self._block_digests.of(request.system_instructions),
             messages=messages,
             cached_tokens=_cached(usage, read),
             is_hour=is_hour,
             volatile=volatile,
         )
-
-    def _digests(self, blocks: Blocks) -> tuple[str, ...]:
-        """Return the digests of ``blocks``.
-
-        ``wire/`` hands out one object for equal lists of tools, which the memo keeps alive, so
-        that its id stays its own. The least recently used list is forgotten, a large one is not
-        kept.
-        """
-        if not blocks:
-            return ()
-        known = self._blocks.pop(id(blocks), None)
-        if known is None:
-            texts = [_text(block) for block in blocks[:MAX_PARTS]]
-            digests = tuple(content_digest(text) for text in texts)
-            if sum(map(len, texts)) > _MAX_BLOCK_LIST_BYTES:
-                return digests
-            if len(self._blocks) >= _MAX_BLOCK_LISTS:
-                self._blocks.pop(next(iter(self._blocks)))
-            known = (blocks, digests)
-        self._blocks[id(blocks)] = known
-        return known[1]
 
 
 def _text(block: dict[str, Json]) -> bytes:

@@ -132,13 +132,14 @@ class Memory:
 class WireMessages:
     """A ``MessageList`` over the undecoded messages member of a request."""
 
-    __slots__ = ("_is_cut", "_items", "_kind", "_made", "_memory", "_normalise", "_source")
+    __slots__ = ("_all", "_is_cut", "_items", "_kind", "_made", "_memory", "_normalise", "_source")
 
     def __init__(
         self, source: msgspec.Raw | None, kind: str, normalise: Normalise, memory: Memory
     ) -> None:
         self._source = source
         self._items: list[msgspec.Raw] | None = None
+        self._all: tuple[Message, ...] | None = None
         self._is_cut = False
         self._made: dict[int, tuple[Message, ...]] = {}
         self._kind = kind
@@ -173,8 +174,10 @@ class WireMessages:
 
     def __iter__(self) -> Iterator[Message]:
         """Yield the messages of at most ``MAX_MESSAGE_ITEMS`` items in order."""
-        for index in range(min(len(self._split()), MAX_MESSAGE_ITEMS)):
-            yield from self.at(index)
+        if self._all is None:
+            indexes = range(min(len(self._split()), MAX_MESSAGE_ITEMS))
+            self._all = tuple(message for index in indexes for message in self.at(index))
+        return iter(self._all)
 
     @property
     def is_cut(self) -> bool:

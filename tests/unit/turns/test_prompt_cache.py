@@ -12,7 +12,7 @@ import pytest
 from heron_otel.records.cost import CallCost, TokenRates
 from heron_otel.records.prompt_cache import CacheFacts, CacheMiss
 from heron_otel.records.wire import LlmCall, Usage
-from heron_otel.turns.prompt_cache import PromptCaches
+from heron_otel.turns.prompt_cache import BlockDigests, Blocks, PromptCaches
 from tests.support.agent_calls import CLAUDE, asks, assistant, call, results, tool_use, user
 from tests.support.turns import run
 
@@ -232,3 +232,39 @@ def test_threads_of_providers_without_a_cache_take_no_memory() -> None:
     assert caches.bytes_held == 0
     last(asked(HISTORY, 2, used(5_100, 1_024)), caches=caches)
     assert caches.bytes_held > 0
+
+
+def tools(number: int, length: int) -> Blocks:
+    return ({"name": f"tool {number}", "description": "x" * length}, {"name": "end"})
+
+
+def test_digests_of_a_list_are_made_once_and_equal_lists_have_equal_ones() -> None:
+    digests = BlockDigests()
+    first = tools(1, 1000)
+    made = digests.of(first)
+    assert digests.of(first) is made
+    assert digests.of(tools(1, 1000)) == made
+    assert digests.of(tools(2, 1000))[1:] == made[1:]
+    assert digests.of(tools(2, 1000))[0] != made[0]
+
+
+def test_digests_are_bounded_and_the_least_recently_used_list_is_forgotten() -> None:
+    digests = BlockDigests()
+    lists = [tools(number, 200_000) for number in range(50)]
+    made = [digests.of(lists[0])]
+    for each in lists[1:]:
+        made.append(digests.of(each))
+        assert digests.of(lists[0]) is made[0]
+        assert digests.bytes_held <= 4 << 20
+    assert digests.bytes_held > 3 << 20
+    again = digests.of(lists[1])
+    assert again == made[1]
+    assert again is not made[1]
+
+
+@pytest.mark.parametrize("length", [10, 300_000])
+def test_digests_of_short_and_endless_lists_are_not_remembered(length: int) -> None:
+    digests = BlockDigests()
+    blocks = tools(1, length)
+    assert digests.of(blocks) == digests.of(blocks)
+    assert digests.bytes_held == 0

@@ -67,6 +67,8 @@ def test_messages_are_made_when_they_are_read_and_only_once() -> None:
     assert made._made == {}
     assert made.at(1) is made.at(-1)
     assert set(made._made) == {1}
+    first, second = [*made], [*made]
+    assert [*map(id, first)] == [*map(id, second)] == [id(made.at(0)[0]), id(made.at(1)[0])]
 
 
 def test_memo_stays_within_its_limit_and_counts_what_it_drops() -> None:
