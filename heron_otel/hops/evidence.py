@@ -8,6 +8,7 @@ in another way, so nothing here compares JSON, models or token counts.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from heron_otel.records.wire import CANCELLED, Json, LlmCall, LlmRequest
 
@@ -30,11 +31,11 @@ _MODEL_VARIANT = re.compile(r"^.*/|[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 def request_text(request: LlmRequest) -> str | None:
     """Return the end of the last text of a request, None without one: hops share it."""
     messages = request.messages
-    for index in range(len(messages) - 1, max(-1, len(messages) - 1 - _LAST_ITEMS), -1):
+    last = len(messages) - 1
+    for index in range(last, max(-1, last - _LAST_ITEMS), -1):
         for message in reversed(messages.at(index)):
             for part in reversed(message.parts):
-                text = _text_of(part)
-                if text:
+                if text := _text_of(part):
                     return text[-_KEY_CHARS:]
     return None
 
@@ -43,13 +44,13 @@ def compared_texts(request: LlmRequest) -> tuple[str, ...]:
     """Return the last texts of users and tools, last first."""
     found: list[str] = []
     messages = request.messages
-    for index in range(len(messages) - 1, max(-1, len(messages) - 1 - _COMPARED_ITEMS), -1):
+    last = len(messages) - 1
+    for index in range(last, max(-1, last - _COMPARED_ITEMS), -1):
         for message in reversed(messages.at(index)):
             if message.role not in ("user", "tool"):
                 continue
             for part in reversed(message.parts):
-                text = _text_of(part)
-                if text:
+                if text := _text_of(part):
                     found.append(text)
                     if len(found) == _COMPARED_TEXTS:
                         return tuple(found)
@@ -124,9 +125,9 @@ def share_answer(outer: LlmCall, inner: LlmCall) -> int | None:
     return 1 if texts[0] or calls[0] else 0
 
 
-def share_ids(outer: tuple[str, ...], inner: tuple[str, ...], client_address: str) -> bool:
-    """Return whether request fields link two hops; ``client_address`` is that of the outer one."""
-    ours, theirs = _by_name(outer), _by_name(inner)
+def share_ids(ours: Mapping[str, str], theirs: Mapping[str, str], client_address: str) -> bool:
+    """Return whether request fields link two hops; ``client_address`` is that of the outer one,
+    ``ours`` are its fields and ``theirs`` those of the inner one."""
     for name in REQUEST_ID_FIELDS:
         value = theirs.get(name)
         if value and value == ours.get(name):
@@ -143,10 +144,9 @@ def share_ids(outer: tuple[str, ...], inner: tuple[str, ...], client_address: st
 
 
 def differing_fields(
-    outer: tuple[str, ...], inner: tuple[str, ...]
+    ours: Mapping[str, str], theirs: Mapping[str, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the names of request fields that are added, removed, and have another value."""
-    ours, theirs = _by_name(outer), _by_name(inner)
     return (
         tuple(sorted(theirs.keys() - ours.keys())),
         tuple(sorted(ours.keys() - theirs.keys())),
@@ -161,14 +161,11 @@ def is_other_model(asked: str | None, answered: str | None) -> bool:
     return _MODEL_VARIANT.sub("", asked) != _MODEL_VARIANT.sub("", answered)
 
 
-def _by_name(fields: tuple[str, ...]) -> dict[str, str]:
-    pairs = iter(fields)
-    return dict(zip(pairs, pairs, strict=False))
-
-
 def _trace_id(traceparent: str | None) -> str | None:
     """Return the trace id of a ``traceparent`` field (W3C Trace Context, section 3.2)."""
-    words = (traceparent or "").split("-")
+    if traceparent is None:
+        return None
+    words = traceparent.split("-")
     return words[1] if len(words) >= 4 and len(words[1]) == 32 and words[1].strip("0") else None
 
 

@@ -64,7 +64,7 @@ def _collect(outer: Seen, call: LlmCall, index: int, hops: list[LlmHop]) -> int:
     for child in sorted(outer.children, key=lambda each: (each.started_ns, each.key)):
         if child.call is None:
             continue
-        added, removed, changed = differing_fields(outer.fields, child.fields)
+        added, removed, changed = differing_fields(outer.values(), child.values())
         hops.append(
             LlmHop(
                 call=without_content(child.call),
@@ -75,7 +75,9 @@ def _collect(outer: Seen, call: LlmCall, index: int, hops: list[LlmHop]) -> int:
                 fields_changed=changed,
             )
         )
-        mirrors += child.mirrors + _collect(child, child.call, index + 1, hops)
+        mirrors += child.mirrors
+        if child.children:
+            mirrors += _collect(child, child.call, index + 1, hops)
     return mirrors
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from heron_otel.event_clock import EventClock
-from heron_otel.hops.seen import Seen, State
+from heron_otel.hops.seen import HELD, RELEASED, Seen
 from heron_otel.records.mcp import HopRecord, McpCall, WireRecord
 from heron_otel.records.wire import LlmCall, LlmCallStarted, LlmCallWithdrawn
 
@@ -27,6 +27,10 @@ class End(enum.Enum):
 T = TypeVar("T")
 Came = WireRecord | int | End
 Placed = Seen | LlmCallStarted | McpCall | int
+Order = tuple[int, int, int, str]
+"""Event time, what it is (one of the three below), and what tells decisions apart."""
+ANNOUNCED, CAME, DUE = range(3)
+_NEVER = 1 << 63
 Due = tuple[int, int, str, int, Seen]
 """When a call is decided; its start, key and number tell decisions of one moment apart."""
 
@@ -39,8 +43,11 @@ class Folding(Protocol):
     def handed_over(self, lane: Lane) -> None:
         """Count a hand-over of ``lane``."""
 
-    def take(self, lane: Lane, item: Came) -> None:
-        """Take what comes of ``lane``, a move of its clock included."""
+    def take(self, lane: Lane, record: WireRecord) -> None:
+        """Take a record of ``lane``."""
+
+    def come(self, lane: Lane, item: Came) -> None:
+        """Take what came of ``lane``: a move of its clock, or its end."""
 
     def settle(self) -> None:
         """Do everything whose moment has come."""
@@ -92,10 +99,10 @@ class Lane:
                 len(self._hops.lanes) == 1 or not self.parked
             ):
                 return (now_ns,)
-            self._hops.take(self, now_ns)
+            self._hops.come(self, now_ns)
         elif clock.fed_ns < now_ns < clock.now_ns:
             clock.move(now_ns)
-            self._hops.take(self, now_ns)
+            self._hops.come(self, now_ns)
         return self.take()
 
     def handed_over(self) -> None:
@@ -105,14 +112,17 @@ class Lane:
     def finish(self) -> Iterable[Ready]:
         """End of this source; return what is left of it and does not wait for other sources."""
         self.ended = True
-        self._hops.take(self, End.END)
+        self._hops.come(self, End.END)
         return self.take()
 
-    def take(self) -> list[Ready]:
+    def take(self) -> Iterable[Ready]:
         """Return what is ready, also what other sources made so."""
         if len(self._hops.lanes) > 1:
             self._hops.settle()
-        out, self._out = self._out, []
+        out = self._out
+        if not out:
+            return ()
+        self._out = []
         return out
 
     @property
@@ -126,6 +136,28 @@ class Lane:
             return False
         due = self.next_due()
         return due is None or due[0] > now_ns
+
+    def next(self) -> Order | None:
+        """Return what comes next of this source, whether it is time for it or not."""
+        kind, moment_ns = CAME, self.coming[0][0] if self.coming else _NEVER
+        if self.announced and self.announced[0][0] <= moment_ns:
+            kind, moment_ns = ANNOUNCED, self.announced[0][0]
+        due = self.next_due()
+        if due is not None and due[0] < moment_ns:
+            return (due[0], DUE, due[1], due[2])
+        return None if moment_ns == _NEVER else (moment_ns, kind, 0, "")
+
+    def next_alone(self) -> int | None:
+        """Return what of ``next`` has its turn when there is no other source: mostly nothing."""
+        if self.announced:
+            order = self.next()
+            kind, moment_ns = (CAME, 0) if order is None else (order[1], order[0])
+        else:
+            coming, due = self.coming, self.next_due()
+            if due is None or (coming and coming[0][0] <= due[0]):
+                return CAME if coming else None
+            kind, moment_ns = DUE, due[0]
+        return kind if kind != DUE or moment_ns <= self.clock.fed_ns or self.ended else None
 
     def add(self, item: Came) -> None:
         """Have what comes now wait for its turn."""
@@ -142,13 +174,9 @@ class Lane:
     def next_due(self) -> Due | None:
         """Return the next decision."""
         due = self.due
-        while due and due[0][-1].state is not State.HELD:
+        while due and due[0][-1].state is not HELD:
             heapq.heappop(due)  # became a hop or a copy meanwhile
         return due[0] if due else None
-
-    def take_due(self) -> Seen:
-        """Take the next decision."""
-        return heapq.heappop(self.due)[-1]
 
     def let_go(self) -> list[Seen | McpCall | LlmCallStarted]:
         """Let what is decided go on, from the front of the line; return the records."""
@@ -157,10 +185,10 @@ class Lane:
         while line:
             item = line[0][1]
             if isinstance(item, Seen):
-                if item.state is State.HELD:
+                if item.state is HELD:
                     break
                 item.in_line = False
-                if item.passed and item.state is not State.RELEASED and item.call is not None:
+                if item.passed and item.state is not RELEASED and item.call is not None:
                     self._out.append(_withdrawn(item.call))
                 if item.record is not None:
                     self._out.append(item.record)

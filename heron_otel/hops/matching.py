@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from heron_otel.hops.limits import HopLimits
-from heron_otel.hops.seen import Fit, Seen, State, compete, hop_fit, is_taken
+from heron_otel.hops.seen import RELEASED, Fit, Seen, compete, hop_fit, is_taken
 
 _EXCHANGES = 1024
 """Exchanges that are tried in one matching, more or less: each makes the whole fit better, so this
@@ -38,8 +38,13 @@ class Group:
         self._fits.setdefault(seen, {})
         for other in self._fits:
             if other is not seen:
-                self._compare(seen, other)
-                self._compare(other, seen)
+                first, second = seen, other
+                if other.started_ns < seen.started_ns:
+                    first, second = other, seen
+                if self._compare(first, second) and first.started_ns < second.started_ns:
+                    self._fits[first].pop(second, None)  # it is not the other way round too
+                else:
+                    self._compare(second, first)
 
     def remove(self, seen: Seen) -> None:
         """Forget a call."""
@@ -51,17 +56,28 @@ class Group:
     def outers(self) -> dict[Seen, Seen]:
         """Return the call that each hop is directly inside of."""
         if self._outers is None:
-            self._outers = _Matching(self._fits).outers if any(self._fits.values()) else {}
+            inside = [inner for inner, fits in self._fits.items() if fits]
+            if len(inside) > 1:
+                self._outers = _Matching(self._fits).outers
+            else:
+                self._outers = {inner: outer for inner in inside for outer in self._only(inner)}
         return self._outers
 
-    def _compare(self, outer: Seen, inner: Seen) -> None:
+    def _only(self, inner: Seen) -> list[Seen]:
+        """Return the call that the only hop is inside of; none when it follows others."""
+        fits = self._fits[inner]
+        return [each for each in _wishes(fits) if not fits[each].follows][:1]
+
+    def _compare(self, outer: Seen, inner: Seen) -> bool:
+        """Note how ``inner`` fits inside ``outer``; return whether it does."""
         fit = None
-        if inner.state is not State.RELEASED and not (outer.taken and is_taken(outer, inner)):
+        if inner.state is not RELEASED and not (outer.taken and is_taken(outer, inner)):
             fit = hop_fit(outer, inner, self._limits)
         if fit is None:
             self._fits[inner].pop(outer, None)
         else:
             self._fits[inner][outer] = fit
+        return fit is not None
 
 
 class _Matching:
@@ -163,6 +179,8 @@ def _wishes(fits: dict[Seen, Fit]) -> list[Seen]:
 
     An id that two calls share says that others are not it.
     """
+    if len(fits) == 1:
+        return list(fits)
     names = max(fit.names for fit in fits.values())
     named = [outer for outer, fit in fits.items() if fit.names == names]
     return sorted(named, key=lambda each: (_order(fits[each]), -each.started_ns, each.key))

@@ -6,6 +6,8 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+import msgspec
+
 from heron_otel.hops.evidence import (
     compared_texts,
     has_failed,
@@ -38,6 +40,9 @@ class State(enum.IntEnum):
     GONE = 4  # a copy, or a hop that was told
 
 
+OPEN, HELD, PARKED, RELEASED, GONE = State
+
+
 class Fit(NamedTuple):
     """How well a call fits as a hop of another one."""
 
@@ -48,66 +53,33 @@ class Fit(NamedTuple):
     follows: bool  # only when another hop of the same client is known
 
 
-class Seen:
+class Seen(msgspec.Struct, eq=False):
     """One call. ``lane`` numbers its source."""
 
-    __slots__ = (
-        "_compared",
-        "call",
-        "came_ns",
-        "children",
-        "client",
-        "ended_ns",
-        "fields",
-        "in_line",
-        "key",
-        "lane",
-        "mirrors",
-        "operation",
-        "passed",
-        "record",
-        "request",
-        "seq",
-        "server",
-        "size",
-        "started_ns",
-        "state",
-        "taken",
-        "text",
-        "waits",
-    )
-
-    def __init__(self, record: LlmCall | LlmCallStarted, lane: int) -> None:
-        self.key = record.key
-        self.lane = lane
-        self.operation = record.operation
-        self.request: LlmRequest = record.request
-        self.text = request_text(record.request)
-        self.state = State.OPEN
-        self.call: LlmCall | None = None
-        self.children: list[Seen] = []  # its hops; set when it goes on
-        self.taken: list[tuple[int, int]] = []  # when hops of it ran; set when it goes on
-        self.mirrors = 0
-        self.passed = False  # its announcement went on
-        self.came_ns = 0  # when its end became known
-        self.waits = False  # for the end of a hop
-        self.in_line = False  # it has a place in the order of its source
-        self.record: LlmCall | None = None  # what goes on at that place
-        self.ended_ns: int | None = None
-        self.seq = 0
-        self.size = 0
-        self._compared: tuple[str, ...] | None = None
-        if isinstance(record, LlmCall):
-            self.started_ns = record.timing.started_at_ns
-            exchange = record.exchange
-            self.client = (exchange.client_address, exchange.client_port)
-            self.server = (exchange.server_address, exchange.server_port)
-            self.fields = () if exchange.request is None else exchange.request.fields
-        else:
-            self.started_ns = record.started_at_ns
-            self.client = (record.client_address, record.client_port)
-            self.server = (record.server_address, record.server_port)
-            self.fields = record.fields
+    key: str
+    lane: int
+    operation: str
+    request: LlmRequest
+    text: str | None  # the last one of the request
+    started_ns: int
+    client: tuple[str, int]
+    server: tuple[str, int]
+    fields: tuple[str, ...]  # of the HTTP request
+    state: State = OPEN
+    call: LlmCall | None = None
+    children: tuple[Seen, ...] = ()  # its hops; set when it goes on
+    taken: tuple[tuple[int, int], ...] = ()  # when hops of it ran; set when it goes on
+    mirrors: int = 0
+    passed: bool = False  # its announcement went on
+    came_ns: int = 0  # when its end became known
+    waits: bool = False  # for the end of a hop
+    in_line: bool = False  # it has a place in the order of its source
+    record: LlmCall | None = None  # what goes on at that place
+    ended_ns: int | None = None
+    seq: int = 0
+    size: int = 0  # request bytes
+    _compared: tuple[str, ...] | None = None
+    _values: dict[str, str] | None = None
 
     def end(self, call: LlmCall) -> None:
         """Note how the call ended."""
@@ -115,7 +87,7 @@ class Seen:
         self.ended_ns = call.timing.ended_at_ns
         self.seq = call.exchange.request_seq
         self.size = size_of(call)
-        self.state = State.HELD
+        self.state = HELD
 
     @property
     def position(self) -> tuple[bool, int, str, str]:
@@ -128,6 +100,44 @@ class Seen:
         if self._compared is None:
             self._compared = compared_texts(self.request)
         return self._compared
+
+    def values(self) -> dict[str, str]:
+        """Return the request fields by name."""
+        if self._values is None:
+            names = iter(self.fields)
+            self._values = dict(zip(names, names, strict=False))
+        return self._values
+
+
+def announced_call(record: LlmCallStarted, lane: int) -> Seen:
+    """Return a call that is open."""
+    return Seen(
+        key=record.key,
+        lane=lane,
+        operation=record.operation,
+        request=record.request,
+        text=request_text(record.request),
+        started_ns=record.started_at_ns,
+        client=(record.client_address, record.client_port),
+        server=(record.server_address, record.server_port),
+        fields=record.fields,
+    )
+
+
+def unannounced_call(record: LlmCall, lane: int) -> Seen:
+    """Return a call of which only the end is known."""
+    exchange = record.exchange
+    return Seen(
+        key=record.key,
+        lane=lane,
+        operation=record.operation,
+        request=record.request,
+        text=request_text(record.request),
+        started_ns=record.timing.started_at_ns,
+        client=(exchange.client_address, exchange.client_port),
+        server=(exchange.server_address, exchange.server_port),
+        fields=() if exchange.request is None else exchange.request.fields,
+    )
 
 
 def size_of(record: WireRecord) -> int:
@@ -171,7 +181,7 @@ def hop_fit(outer: Seen, inner: Seen, limits: HopLimits) -> Fit | None:
     elsewhere = outer.client[0] != inner.client[0]
     if not near and not elsewhere:
         return None  # one host asks two servers
-    names = int(share_ids(outer.fields, inner.fields, outer.client[0] if elsewhere else ""))
+    names = int(share_ids(outer.values(), inner.values(), outer.client[0] if elsewhere else ""))
     words = 0
     if outer.call is not None and inner.call is not None:
         answer = share_answer(outer.call, inner.call)

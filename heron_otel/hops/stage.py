@@ -10,6 +10,7 @@ call that is still open leaves the line and waits for it. ``docs/hops.md`` has t
 from __future__ import annotations
 
 from collections import Counter
+from heapq import heappop
 from typing import Final
 
 import msgspec
@@ -17,10 +18,11 @@ import msgspec
 from heron_otel.hops.evidence import has_failed
 from heron_otel.hops.folding import folded_call, without_content
 from heron_otel.hops.known import Known
-from heron_otel.hops.lane import Came, End, Lane, add
+from heron_otel.hops.lane import ANNOUNCED, CAME, Came, End, Lane, add
 from heron_otel.hops.limits import HopLimits
-from heron_otel.hops.seen import Seen, State, size_of
-from heron_otel.hops.timeline import ANNOUNCED, CAME, Order, Timeline
+from heron_otel.hops.seen import HELD, OPEN, PARKED, RELEASED, Seen, size_of
+from heron_otel.hops.timeline import Timeline
+from heron_otel.records.mcp import WireRecord
 from heron_otel.records.wire import FoldedHops, LlmCall, LlmCallStarted
 
 
@@ -62,32 +64,47 @@ class Hops:
         """Count a hand-over of ``lane``."""
         self._timeline.handed_over(lane)
 
-    def take(self, lane: Lane, item: Came) -> None:
-        """Take what comes of ``lane``, a move of its clock included."""
-        if not isinstance(item, int | End):
-            self._waiting += 1
-            self._waiting_bytes += size_of(item)
-        if isinstance(item, LlmCallStarted):
-            seen = self._known.announced(item, lane.index)
-            known_ns = min(lane.clock.now_ns, seen.started_ns + self._limits.announced_ns)
-            lane.announced.append((known_ns, seen))
-            if len(self._known.open) > self._limits.max_open:
-                self.counters["open_limit"] += 1
-                self._forget_open(next(iter(self._known.open.values())), known_ns)
-        if len(self.lanes) == 1 and not lane.ended and lane.has_nothing_until(lane.clock.now_ns):
-            self._enter(lane, item, lane.clock.now_ns)
-            self._let_go()
-            if self._is_full():
-                self.settle()
-        else:
+    def take(self, lane: Lane, record: WireRecord) -> None:
+        """Take a record of ``lane``."""
+        self._waiting += 1
+        self._waiting_bytes += size_of(record)
+        if isinstance(record, LlmCallStarted):
+            self._announce(lane, record)
+        elif lane.coming and len(self.lanes) == 1 and self._has_room:
+            lane.coming.append((lane.clock.now_ns, record))
+            return  # what is in front still waits for the clock
+        self.come(lane, record)
+
+    def come(self, lane: Lane, item: Came) -> None:
+        """Take what came of ``lane``: a move of its clock, its end, or a record that is counted."""
+        now_ns = lane.clock.now_ns
+        if len(self.lanes) > 1 or lane.ended or not lane.has_nothing_until(now_ns):
             lane.add(item)
             self.settle()
+            return
+        self._enter(lane, item, now_ns)
+        self._let_go()
+        if self._is_full():
+            self.settle()
+
+    def _announce(self, lane: Lane, record: LlmCallStarted) -> None:
+        seen = self._known.announced(record, lane.index)
+        known_ns = min(lane.clock.now_ns, seen.started_ns + self._limits.announced_ns)
+        lane.announced.append((known_ns, seen))
+        if len(self._known.open) > self._limits.max_open:
+            self.counters["open_limit"] += 1
+            self._forget_open(next(iter(self._known.open.values())), known_ns)
 
     def settle(self) -> None:
         """Do everything whose moment has come; when too much waits, also the first of the rest."""
         while True:
-            while (turn := self._timeline.next(forced=False)) is not None:
-                self._do(*turn, wait=True)
+            if len(self.lanes) == 1:
+                lane = self.lanes[0]
+                while (kind := lane.next_alone()) is not None:
+                    self._do(lane, kind, wait=True)
+            else:
+                while (turn := self._timeline.next(forced=False)) is not None:
+                    self._do(*turn, wait=True)
             self._let_go()
             if not self._is_full():
                 return
@@ -96,35 +113,39 @@ class Hops:
                 return
             self._do(*turn, wait=False)
 
-    def _do(self, lane: Lane, order: Order, *, wait: bool) -> None:
+    def _do(self, lane: Lane, kind: int, *, wait: bool) -> None:
         """Do what has its turn."""
-        moment_ns, kind = order[:2]
-        if kind == ANNOUNCED:
+        if kind == CAME:
+            moment_ns, item = lane.coming.popleft()
+            self._enter(lane, item, moment_ns)
+        elif kind == ANNOUNCED:
             seen = lane.announced.popleft()[1]
-            if seen.state is State.OPEN:
+            if seen.state is OPEN:
                 self._known.compare(seen)
-        elif kind == CAME:
-            self._enter(lane, lane.coming.popleft()[1], moment_ns)
         else:
-            self._decide(lane, lane.take_due(), moment_ns, wait=wait)
+            moment_ns, *_, seen = heappop(lane.due)
+            self._decide(lane, seen, moment_ns, wait=wait)
+
+    @property
+    def _has_room(self) -> bool:
+        limits = self._limits
+        return self._waiting <= limits.max_held and (
+            self._waiting_bytes <= limits.max_held_bytes or self._waiting <= 1
+        )
 
     def _is_full(self) -> bool:
-        limits = self._limits
-        if self._waiting > limits.max_held:
-            self.counters["held_limit"] += 1
-        elif self._waiting_bytes > limits.max_held_bytes and self._waiting > 1:
-            self.counters["held_bytes_limit"] += 1
-        else:
+        """Return whether too much waits, and count it."""
+        if self._has_room:
             return False
+        is_long = self._waiting > self._limits.max_held
+        self.counters["held_limit" if is_long else "held_bytes_limit"] += 1
         return True
 
     # What comes
 
     def _enter(self, lane: Lane, item: Came, now_ns: int) -> None:
         """Give what came its place in the line of its source."""
-        if isinstance(item, int):
-            add(lane.line, item, now_ns)
-        elif isinstance(item, LlmCall):
+        if isinstance(item, LlmCall):
             self._end(lane, item, now_ns)
         elif isinstance(item, LlmCallStarted):
             seen = self._known.open.get((lane.index, item.key))
@@ -145,8 +166,9 @@ class Hops:
         seen.came_ns = now_ns
         seen.in_line = True
         lane.line.append((now_ns, seen))
-        self._hide_copy(seen)
-        if seen.state is not State.HELD:
+        if copies := self._known.copies(seen):
+            self._hide_copies(seen, copies)
+        if seen.state is not HELD:
             return
         known_ns = seen.started_ns + self._limits.reach_ns
         for each in self._known.others(seen):
@@ -157,11 +179,11 @@ class Hops:
         else:
             self._decide_at(max(known_ns, now_ns), seen)
 
-    def _hide_copy(self, seen: Seen) -> None:
+    def _hide_copies(self, seen: Seen, copies: list[Seen]) -> None:
         """Keep the better one of a call and its copy."""
-        for other in self._known.copies(seen):
+        for other in copies:
             self.counters["mirrors"] += 1
-            if other.state is State.HELD and seen.position < other.position:
+            if other.state is HELD and seen.position < other.position:
                 seen.mirrors += 1 + other.mirrors
                 self._known.forget(other)
             else:
@@ -193,26 +215,28 @@ class Hops:
         if wait and now_ns < copies_ns and self._may_have_more(seen):
             self._decide_at(copies_ns, seen)
             return
-        outers = self._known.outers(seen)
-        outer = outers.get(seen)
-        if outer is not None:
-            self._become_hop(seen, outer, now_ns)
-            return
-        if self._gather(seen, outers) and wait:
-            last_ns = (seen.ended_ns or 0) + self._limits.slack_ns
-            if now_ns < last_ns:
-                seen.waits = True
-                self._decide_at(last_ns, seen)
+        if outers := self._known.outers(seen):
+            outer = outers.get(seen)
+            if outer is not None:
+                self._become_hop(seen, outer, now_ns)
                 return
-            self.counters["late_hop_limit"] += 1
+            if self._gather(seen, outers) and wait:
+                last_ns = (seen.ended_ns or 0) + self._limits.slack_ns
+                if now_ns < last_ns:
+                    seen.waits = True
+                    self._decide_at(last_ns, seen)
+                    return
+                self.counters["late_hop_limit"] += 1
+        else:
+            seen.children = ()
         self._go_on(seen, now_ns)
 
     def _become_hop(self, seen: Seen, outer: Seen, now_ns: int) -> None:
         """Have a hop wait for the call around it, or go on alone when that one is gone."""
         seen.waits = False
-        if outer.state is State.RELEASED:
+        if outer.state is RELEASED:
             self._tell_late(seen, outer, now_ns)
-        elif seen.state is State.HELD:
+        elif seen.state is HELD:
             self._known.park(seen)
             self.lanes[seen.lane].parked += 1
             while self._known.has_too_many_parked:
@@ -222,7 +246,7 @@ class Hops:
     def _gather(self, seen: Seen, outers: dict[Seen, Seen]) -> bool:
         """Note the hops of a call, at any depth; return whether one of them is open."""
         inside = [inner for inner, outer in outers.items() if outer is seen]
-        seen.children = [inner for inner in inside if inner.call is not None]
+        seen.children = tuple([inner for inner in inside if inner.call is not None])
         is_open = len(inside) > len(seen.children)
         for child in seen.children:
             is_open |= self._gather(child, outers)
@@ -230,9 +254,12 @@ class Hops:
 
     def _look_again(self, gone: Seen, now_ns: int) -> None:
         """Decide on the hops that waited for a call that is not there any more."""
-        parked = [each for each in self._known.others(gone) if each.state is State.PARKED]
+        others = self._known.others(gone)
+        if not others:
+            return
+        parked = [each for each in others if each.state is PARKED]
         for each in sorted(parked, key=lambda each: (each.started_ns, each.key)):
-            if each.state is State.PARKED:  # the one before may have taken it along
+            if each.state is PARKED:  # the one before may have taken it along
                 outer = self._known.outers(each).get(each)
                 if outer is None:
                     self._reject(each, now_ns)
@@ -259,7 +286,10 @@ class Hops:
                 self.counters["folded"] += len(call.folded.hops)
                 self.counters["substituted"] += call.folded.substituted
             self._use_up(seen)
-        self._put(seen, call, now_ns)
+        if seen.in_line:
+            seen.record = call
+        else:
+            self._put(seen, call, now_ns)
         self._known.remember(seen, now_ns)
         self._look_again(seen, now_ns)
 
@@ -267,11 +297,11 @@ class Hops:
         """Forget the hops that became part of a call."""
         for child in seen.children:
             if child.call is not None and child.ended_ns and not has_failed(child.call):
-                seen.taken.append((child.started_ns, child.ended_ns))
+                seen.taken += ((child.started_ns, child.ended_ns),)
             self._use_up(child)
             self._unpark(child)
             self._known.forget(child)
-        seen.children = []
+        seen.children = ()
 
     def _tell_late(self, seen: Seen, outer: Seen, now_ns: int) -> None:
         """Let a hop go on alone: the call around it is gone; it counts as no call."""
@@ -295,7 +325,7 @@ class Hops:
         lane.put(call)
 
     def _unpark(self, seen: Seen) -> None:
-        if seen.state is State.PARKED:
+        if seen.state is PARKED:
             self._known.unpark(seen)
             self.lanes[seen.lane].parked -= 1
 

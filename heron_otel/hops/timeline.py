@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from heron_otel.hops.lane import Lane
+from heron_otel.hops.lane import DUE, Lane, Order
 from heron_otel.hops.limits import HopLimits
 
-Order = tuple[int, int, int, str]
-"""Event time, what it is (one of the three below), and what tells decisions apart."""
-ANNOUNCED, CAME, DUE = range(3)
 _NOTHING: Order = (1 << 63, DUE, 0, "")  # behind everything
 
 
@@ -32,24 +29,15 @@ class Timeline:
         self._feeds += 1
         lane.last_feed = self._feeds
 
-    def next(self, *, forced: bool) -> tuple[Lane, Order] | None:
-        """Return what has its turn, and the lane it is of; ``forced``: whether read or not."""
-        if len(self.lanes) == 1:
-            return self._next_alone(self.lanes[0], forced=forced)
+    def next(self, *, forced: bool) -> tuple[Lane, int] | None:
+        """Return the lane that has its turn, and with what; ``forced``: whether read or not."""
         for number, lane in enumerate(sorted(self.lanes, key=_by_next)):
-            order = _next_of(lane)
+            order = lane.next()
             if order is None:
                 break
             if forced or self._is_read(lane, order, is_first=not number):
-                return lane, order
+                return lane, order[1]
         return None
-
-    def _next_alone(self, lane: Lane, *, forced: bool) -> tuple[Lane, Order] | None:
-        order = _next_of(lane)
-        if order is None:
-            return None
-        is_read = order[1] != DUE or lane.ended or lane.clock.fed_ns >= order[0]
-        return (lane, order) if is_read or forced else None
 
     def _is_read(self, lane: Lane, order: Order, *, is_first: bool) -> bool:
         """Return whether the sources were read up to the moment of something of ``lane``.
@@ -78,17 +66,4 @@ class Timeline:
 
 
 def _by_next(lane: Lane) -> Order:
-    return _next_of(lane) or _NOTHING
-
-
-def _next_of(lane: Lane) -> Order | None:
-    """Return what comes next of ``lane``."""
-    first: Order | None = None
-    if lane.coming:
-        first = (lane.coming[0][0], CAME, 0, "")
-    if lane.announced and (first is None or lane.announced[0][0] <= first[0]):
-        first = (lane.announced[0][0], ANNOUNCED, 0, "")
-    due = lane.next_due()
-    if due is not None and (first is None or due[0] < first[0]):
-        return (due[0], DUE, due[1], due[2])
-    return first
+    return lane.next() or _NOTHING

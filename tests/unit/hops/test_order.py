@@ -62,6 +62,16 @@ def test_short_call_goes_on_when_every_call_around_it_is_announced() -> None:
     assert keys(at(lane, 602)) == [call.key]
 
 
+def test_what_comes_behind_a_decision_that_waits_for_the_clock_keeps_its_place() -> None:
+    (lane,) = lanes(1)
+    short = asked("Short?", 0, 100)
+    assert fed(lane, short, 90) == []
+    assert at(lane, 700) == []  # it was due at 600, and more from before may come
+    first, second = asked("One?", 10, 700), asked("Two?", 20, 700)
+    assert [*lane.feed(first), *lane.feed(second)] == []
+    assert keys(at(lane, 710)) == [short.key, first.key, second.key]
+
+
 def test_long_call_waits_for_no_packet_of_its_own_source_when_others_are_ahead() -> None:
     lane, other = lanes(2)
     call = asked("Long?", 0, 900)
