@@ -9,6 +9,11 @@ prefix=$top/.cache/claude-code
 package=$prefix/node_modules/@anthropic-ai/claude-code/package.json
 command=$prefix/node_modules/.bin/claude
 
+# One at a time: several test processes may want it at once.
+mkdir -p "$top/.cache"
+exec 9>"$top/.cache/claude-code.lock"
+flock 9
+
 if ! [ -x "$command" ] || ! grep -q "\"version\": \"$version\"" "$package"; then
 	command -v npm >/dev/null || {
 		echo "claude_code.sh: npm is not installed (Debian: apt-get install npm)" >&2

@@ -9,6 +9,11 @@ prefix=$top/.cache/codex
 package=$prefix/node_modules/@openai/codex/package.json
 command=$prefix/node_modules/.bin/codex
 
+# One at a time: several test processes may want it at once.
+mkdir -p "$top/.cache"
+exec 9>"$top/.cache/codex.lock"
+flock 9
+
 if ! [ -x "$command" ] || ! grep -q "\"version\": \"$version\"" "$package"; then
 	command -v npm >/dev/null || {
 		echo "codex.sh: npm is not installed (Debian: apt-get install npm)" >&2

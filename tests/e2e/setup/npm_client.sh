@@ -23,7 +23,13 @@ install() {
 	fi
 }
 
+# One at a time: several test processes may want them at once. First the Node of all, then the package.
+mkdir -p "$top/.cache"
+exec 9>"$top/.cache/node.lock"
+flock 9
 install "$top/.cache/node" node "$node" "$bin/node"
+exec 9>"$top/.cache/$name.lock"
+flock 9
 PATH=$bin:$PATH
 install "$prefix" "$package" "$version" "$command"
 [ -e "$prefix/node_modules/.bin/node" ] || ln -s "$bin/node" "$prefix/node_modules/.bin/node"

@@ -9,6 +9,11 @@ prefix=$top/.cache/phoenix
 command=$prefix/bin/phoenix
 mark=$prefix/.installed-$version
 
+# One at a time: several test processes may want it at once.
+mkdir -p "$top/.cache"
+exec 9>"$top/.cache/phoenix.lock"
+flock 9
+
 if ! [ -x "$command" ] || ! [ -e "$mark" ]; then
 	rm -rf "$prefix"
 	"${PYTHON:-python3}" -m venv "$prefix" >&2

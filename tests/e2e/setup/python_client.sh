@@ -13,6 +13,11 @@ shift 2
 constraints=$here/$name-constraints.txt
 mark=$prefix/.installed-$(cksum <"$constraints" | cut -d ' ' -f 1)
 
+# One at a time: several test processes may want it at once.
+mkdir -p "$top/.cache"
+exec 9>"$top/.cache/$name.lock"
+flock 9
+
 if ! [ -x "$command" ] || ! [ -e "$mark" ]; then
 	rm -rf "$prefix"
 	"${PYTHON:-python3}" -m venv "$prefix" >&2

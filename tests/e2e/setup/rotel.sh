@@ -9,6 +9,11 @@ prefix=$top/.cache/rotel
 package=$prefix/node_modules/@streamfold/rotel-linux-x64
 command=$package/bin/rotel-agent
 
+# One at a time: several test processes may want it at once.
+mkdir -p "$top/.cache"
+exec 9>"$top/.cache/rotel.lock"
+flock 9
+
 if ! [ -x "$command" ] || ! grep -q "\"version\": \"$version\"" "$package/package.json"; then
 	command -v npm >/dev/null || {
 		echo "rotel.sh: npm is not installed (Debian: apt-get install npm)" >&2
