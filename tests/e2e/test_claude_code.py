@@ -26,6 +26,7 @@ from tests.support.ground_truth import chat_spans, children, differences, turns
 from tests.support.llm_answers import Failure, StreamFailure, Text, ToolUse, act, say
 from tests.support.llm_server import LlmServer, delivered
 from tests.support.netns import private_network
+from tests.support.processes import RUN_TIMEOUT_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
@@ -35,7 +36,6 @@ SECOND = "Is it windy?"
 DELEGATE = "Let a helper find the highest wind."
 TASK = "Report the highest wind in the notes as a number."
 FAULTS = "Sum up the rain."
-WAIT_S = 60
 
 Span = dict[str, Any]
 
@@ -251,7 +251,7 @@ def test_retries_stay_in_the_turn_and_are_counted(command: Path, folder: Path) -
 def test_the_title_call_of_the_terminal_is_auxiliary(command: Path, folder: Path) -> None:
     def drive(claude: ClaudeCode, server: LlmServer) -> list[str]:
         with claude.terminal(SECOND):
-            server.wait_for(_both_answered, WAIT_S)
+            server.wait_for(_both_answered, RUN_TIMEOUT_S)
         return []
 
     observed = observe(command, folder, loop_plan(folder), drive)
@@ -273,9 +273,9 @@ def test_an_interrupted_prompt_is_a_cancelled_turn(command: Path, folder: Path) 
 
     def drive(claude: ClaudeCode, server: LlmServer) -> list[str]:
         with claude.running(SECOND) as process:
-            server.wait_for(lambda log: any(_is_hanging(entry) for entry in log), WAIT_S)
+            server.wait_for(lambda log: any(_is_hanging(entry) for entry in log), RUN_TIMEOUT_S)
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=WAIT_S)
+            process.communicate(timeout=RUN_TIMEOUT_S)
         return []
 
     observed = observe(command, folder, plan, drive)

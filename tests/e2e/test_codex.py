@@ -31,12 +31,11 @@ from tests.support.llm_answers import (
 )
 from tests.support.llm_server import LlmServer, Script
 from tests.support.netns import private_network
+from tests.support.processes import INSTALL_TIMEOUT_S, RUN_TIMEOUT_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
 SETUP = Path(__file__).parent / "setup" / "codex.sh"
-INSTALL_TIMEOUT_S = 540
-RUN_TIMEOUT_S = 90
 FIRST = "Print a word."
 SECOND = "Print it again."
 TASK = "Count the files."

@@ -25,7 +25,7 @@ from tests.support.packets import START_NS, Packet, TcpConnection
 from tests.support.running_store import end
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 SECOND = 1_000_000_000
 
 

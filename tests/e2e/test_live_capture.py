@@ -18,7 +18,7 @@ from tests.support.netns import private_network
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 class Answering(http.server.BaseHTTPRequestHandler):

@@ -37,7 +37,9 @@ class Phoenix:
 
     def read(self, path: str) -> dict[str, Any]:
         """Return the JSON of a REST resource."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=30) as body:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.http_port}{path}", timeout=300
+        ) as body:
             content: dict[str, Any] = json.load(body)
             return content
 
@@ -106,7 +108,7 @@ def sent(phoenix: Phoenix) -> dict[str, dict[str, Any]]:
         f"grpc://127.0.0.1:{phoenix.grpc_port}",
     ):
         heron_otel("replay", "--no-store", "--otlp", url, *CAPTURES)
-    until(lambda: len(phoenix.rows("spans")) >= len(spans), 120)
+    until(lambda: len(phoenix.rows("spans")) >= len(spans), 300)
     return {span["span_id"]: span for span in spans}
 
 

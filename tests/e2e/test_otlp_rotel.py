@@ -141,7 +141,7 @@ def test_replay_arrives_span_for_span(rotel: Rotel, protocol: str) -> None:
     )
     heron_otel("replay", "--no-store", "--otlp", url, *CAPTURES)
     received = rotel.behind.received
-    until(lambda: len(received.spans) >= len(expected), 60, lambda: f"{len(received.spans)}")
+    until(lambda: len(received.spans) >= len(expected), 300, lambda: f"{len(received.spans)}")
     for span in expected.values():
         del span["scope"]
     assert arrived(rotel.behind) == expected
@@ -153,7 +153,7 @@ def test_arrived_turns_are_trees_of_agent_chat_and_tool_spans(rotel: Rotel) -> N
     heron_otel("replay", "--no-store", "--otlp", f"grpc://127.0.0.1:{rotel.grpc_port}", capture)
     lines = heron_otel("decode", capture).splitlines()
     received = rotel.behind.received
-    until(lambda: len(received.spans) >= len(lines), 60)
+    until(lambda: len(received.spans) >= len(lines), 300)
     spans = arrived(rotel.behind)
     operations = {
         key: span["attributes"]["gen_ai.operation.name"]  # type: ignore[index]
@@ -181,7 +181,7 @@ def test_metrics_of_a_replay_arrive_with_what_the_spans_say(rotel: Rotel) -> Non
         lambda: (
             len(received.spans) >= len(spans) and wanted <= {m.name for _, m in received.metrics}
         ),
-        60,
+        300,
         lambda: str({metric.name for _, metric in received.metrics}),
     )
     calls = [s for s in spans if s["attributes"]["gen_ai.operation.name"] == "chat"]

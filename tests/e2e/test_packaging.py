@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=TREE,
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     ).stdout
     for name in filter(None, listed.decode().split("\0")):
         original = TREE / name
@@ -61,7 +61,7 @@ def test_installed_wheel_decodes_without_the_source_tree(wheel: Path, tmp_path: 
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, wheel],
         check=True,
-        timeout=120,
+        timeout=300,
     )
     capture = next(TREE.glob("tests/replay/cases/*/input.pcap"))
     result = subprocess.run(
@@ -70,6 +70,6 @@ def test_installed_wheel_decodes_without_the_source_tree(wheel: Path, tmp_path: 
         cwd=tmp_path,
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert result.stdout == (capture.parent / "expected.jsonl").read_bytes()

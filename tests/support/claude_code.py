@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.processes import INSTALL_TIMEOUT_S, RUN_TIMEOUT_S
+
 SETUP = Path(__file__).parents[1] / "e2e" / "setup" / "claude_code.sh"
-INSTALL_TIMEOUT_S = 540
-RUN_TIMEOUT_S = 90
-LEAVE_TIMEOUT_S = 20
+LEAVE_TIMEOUT_S = 120
 KEY = "sk-ant-dummy-key-of-a-test-0000000000"
 QUIET = {
     "DISABLE_TELEMETRY": "1",

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_S = 60
+from tests.support.processes import RUN_TIMEOUT_S
 
 
 def decode(*arguments: str | Path) -> bytes:
     """Return what ``heron-otel decode`` prints; raises when it fails or writes to stderr."""
     command = [sys.executable, "-m", "heron_otel", "decode", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=RUN_TIMEOUT_S, check=False)
     assert done.returncode == 0, f"decode ended with {done.returncode}: {done.stderr.decode()}"
     assert done.stderr == b"", done.stderr.decode()
     return done.stdout

@@ -44,7 +44,7 @@ from tests.support.llm_socket import WIRE_API, LlmSocket
 from tests.support.llm_talk import LlmTalk, Session
 from tests.support.llm_talk_apis import session_of
 
-SOCKET_TIMEOUT_S = 30.0
+SOCKET_TIMEOUT_S = 120.0
 AMAZON_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 HEAD_LIMIT_BYTES = 65_536
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}

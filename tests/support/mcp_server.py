@@ -16,7 +16,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel
 
 STOCK = {"chain": 12, "brake pad": 4}
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 class Confirmation(BaseModel):

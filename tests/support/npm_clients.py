@@ -13,10 +13,9 @@ from tests.support.capture import capture
 from tests.support.decoding import spans_of
 from tests.support.llm_server import LlmServer, Script
 from tests.support.netns import private_network
+from tests.support.processes import INSTALL_TIMEOUT_S, RUN_TIMEOUT_S
 
 SETUP = Path(__file__).parents[1] / "e2e" / "setup" / "npm_client.sh"
-INSTALL_TIMEOUT_S = 540
-RUN_TIMEOUT_S = 90
 PORT = 8080
 
 Span = dict[str, Any]

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# What hangs is given up after these; a machine with more tests than cores takes far less.
+INSTALL_TIMEOUT_S = 1800  # and the wait for another test that installs the same
+RUN_TIMEOUT_S = 300
 
 
 def installed(script: str) -> str:
@@ -21,7 +24,7 @@ def installed(script: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=1500,
+        timeout=INSTALL_TIMEOUT_S,
         env={**os.environ, "PYTHON": sys.executable},
     )
     assert done.returncode == 0, f"{script} failed:\n{done.stderr}"
@@ -35,7 +38,7 @@ def running(
     ready: Callable[[], bool],
     *,
     environment: Mapping[str, str] | None = None,
-    timeout_s: float = 120.0,
+    timeout_s: float = RUN_TIMEOUT_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``command`` until the block ends; enter it when ``ready()`` is true."""
     with log.open("wb") as output:

@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.processes import INSTALL_TIMEOUT_S, RUN_TIMEOUT_S
+
 SETUP = Path(__file__).parents[1] / "e2e" / "setup" / "python_client.sh"
 PROGRAMS = Path(__file__).parents[1] / "e2e" / "programs"
-INSTALL_TIMEOUT_S = 900
-RUN_TIMEOUT_S = 90
 QUIET = {
     "OPENAI_AGENTS_DISABLE_TRACING": "1",
     "LANGSMITH_TRACING": "false",

@@ -16,7 +16,7 @@ from heron_otel.store.data_dir import DataDir, EndpointRecord
 from heron_otel.store.launch import ensure_store
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 60.0
+WAIT_S = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ def run(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
         cwd=folder,
     )

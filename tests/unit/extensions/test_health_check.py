@@ -33,7 +33,7 @@ def running(health: Health) -> Iterator[HealthCheck]:
 
 
 def ask(port: int, path: str = "/", token: str = "") -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     fields = {"Authorization": f"Bearer {token}"} if token else {}
     connection.request("GET", path, headers=fields)
     response = connection.getresponse()

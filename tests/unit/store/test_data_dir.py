@@ -119,7 +119,7 @@ def default_of_user(uid: int, **environment: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     return done.stdout.strip()
