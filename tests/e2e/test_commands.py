@@ -9,7 +9,6 @@ import os
 import random
 import select
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import pytest
 from tests.support.captures import pcap
 from tests.support.otlp_receiver import HttpReceiver
 from tests.support.packets import START_NS, Packet, TcpConnection
+from tests.support.ports import held_port
 from tests.support.running_store import end
 
 ROOT = Path(__file__).parents[2]
@@ -369,10 +369,9 @@ def test_replay_of_a_truncated_file_delivers_the_rest_and_fails(
 
 
 def test_replay_to_a_receiver_that_is_away_says_what_was_not_delivered(capture: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/otlp"
-    done = run("replay", capture, "--otlp", url, "--no-store", "--wait", "500ms")
+    with held_port() as port:
+        url = f"http://127.0.0.1:{port}/otlp"
+        done = run("replay", capture, "--otlp", url, "--no-store", "--wait", "500ms")
     assert (done.returncode, done.stdout) == (1, b"")
     lines = [line for line in done.stderr.decode().splitlines() if line.startswith("heron-otel: ")]
     assert lines == [

@@ -15,7 +15,7 @@ from urllib.error import URLError
 
 import pytest
 
-from tests.support.otlp_receiver import free_port
+from tests.support.ports import held_port
 from tests.support.processes import ROOT, installed, running, until
 
 pytestmark = pytest.mark.e2e
@@ -68,19 +68,18 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
     """A backend with an empty database."""
     command = installed("phoenix.sh")
     folder = tmp_path_factory.mktemp("phoenix")
-    made = Phoenix(free_port(), free_port())
-    environment = {
-        "PHOENIX_HOST": "127.0.0.1",
-        "PHOENIX_PORT": str(made.http_port),
-        "PHOENIX_GRPC_PORT": str(made.grpc_port),
-        "PHOENIX_WORKING_DIR": str(folder),
-        "PHOENIX_TELEMETRY_ENABLED": "false",
-        "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
-    }
-    with running(
-        [command, "serve"], folder / "log", made.answers, environment=environment, timeout_s=300
-    ):
-        yield made
+    with held_port() as http_port, held_port() as grpc_port:
+        made = Phoenix(http_port, grpc_port)
+        environment = {
+            "PHOENIX_HOST": "127.0.0.1",
+            "PHOENIX_PORT": str(http_port),
+            "PHOENIX_GRPC_PORT": str(grpc_port),
+            "PHOENIX_WORKING_DIR": str(folder),
+            "PHOENIX_TELEMETRY_ENABLED": "false",
+            "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
+        }
+        with running([command, "serve"], folder / "log", made.answers, environment=environment):
+            yield made
 
 
 def heron_otel(*arguments: str) -> bytes:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.otlp_receiver import GrpcReceiver, HttpReceiver, attributes_of, free_port
+from tests.support.otlp_receiver import GrpcReceiver, HttpReceiver, attributes_of
+from tests.support.ports import held_port
 from tests.support.processes import ROOT, installed, running, until
 
 pytestmark = pytest.mark.e2e
@@ -51,27 +52,24 @@ def rotel_command() -> str:
 @pytest.fixture(params=["grpc", "http"])
 def rotel(request: pytest.FixtureRequest, rotel_command: str, tmp_path: Path) -> Iterator[Rotel]:
     """A collector that receives both protocols and forwards by one of them."""
-    grpc_port, http_port = free_port(), free_port()
     receiver: GrpcReceiver | HttpReceiver = (
         GrpcReceiver() if request.param == "grpc" else HttpReceiver()
     )
-    command = [
-        *(rotel_command, "start", "--exporter", "otlp"),
-        *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}"),
-        *("--otlp-http-endpoint", f"127.0.0.1:{http_port}"),
-        *("--otlp-exporter-endpoint", f"http://127.0.0.1:{receiver.port}"),
-        *("--otlp-exporter-protocol", request.param),
-        *("--pid-file", str(tmp_path / "pid"), "--log-file", str(tmp_path / "log")),
-    ]
-    with (
-        receiver,
-        running(
-            command,
-            tmp_path / "output",
-            lambda: listens(grpc_port) and listens(http_port),
-        ),
-    ):
-        yield Rotel(grpc_port, http_port, receiver)
+    with held_port() as grpc_port, held_port() as http_port, receiver:
+        command = [
+            *(rotel_command, "start", "--exporter", "otlp"),
+            *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}"),
+            *("--otlp-http-endpoint", f"127.0.0.1:{http_port}"),
+            *("--otlp-exporter-endpoint", f"http://127.0.0.1:{receiver.port}"),
+            *("--otlp-exporter-protocol", request.param),
+            *("--pid-file", str(tmp_path / "pid"), "--log-file", str(tmp_path / "log")),
+        ]
+
+        def is_up() -> bool:
+            return listens(grpc_port) and listens(http_port)
+
+        with running(command, tmp_path / "output", is_up):
+            yield Rotel(grpc_port, http_port, receiver)
 
 
 def heron_otel(*arguments: str) -> bytes:

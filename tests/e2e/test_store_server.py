@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from heron_otel.exporters.clickhouse.config import ClickHouseConfig
 from heron_otel.exporters.clickhouse.exporter import ClickHouseExporter
 from heron_otel.exporters.sending import QueueConfig, RetryConfig, SendingQueue
 from heron_otel.store.data_dir import EndpointRecord
+from tests.support.ports import held_port
 from tests.support.stored_spans import turn_batch
 
 pytestmark = pytest.mark.e2e
@@ -26,7 +26,7 @@ def config(store: EndpointRecord, database: str, **changes: str) -> ClickHouseCo
         username="any",
         password=Secret(changes.get("password", store.token)),
         database=database,
-        timeout=10.0,
+        timeout=60.0,
     )
 
 
@@ -57,14 +57,13 @@ def test_reader_that_may_not_create_tables_stops_the_start(
 
 
 def test_server_that_does_not_answer_is_retried(store: EndpointRecord, database: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    settings = config(store, database, endpoint=f"http://127.0.0.1:{port}")
-    exporter = ClickHouseExporter("clickhouse/server", settings)
-    exporter.start()
-    with pytest.raises(RetryableExportError, match=f"cannot use the store at 127.0.0.1:{port}"):
-        exporter.export(turn_batch())
-    exporter.shutdown()
+    with held_port() as port:
+        settings = config(store, database, endpoint=f"http://127.0.0.1:{port}")
+        exporter = ClickHouseExporter("clickhouse/server", settings)
+        exporter.start()
+        with pytest.raises(RetryableExportError, match=f"cannot use the store at 127.0.0.1:{port}"):
+            exporter.export(turn_batch())
+        exporter.shutdown()
 
 
 def test_queue_in_front_delivers_everything(store_dir: Path, database: str, client: Client) -> None:

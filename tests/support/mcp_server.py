@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -75,10 +74,3 @@ def serving(app: Any, port: int) -> Iterator[None]:
         server.should_exit = True
         thread.join(WAIT_S)
         assert not thread.is_alive(), "the MCP server did not end"
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

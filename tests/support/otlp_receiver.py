@@ -298,14 +298,6 @@ def value_of(value: AnyValue) -> object:
     return None if kind is None else getattr(value, kind)
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _response(answer: Answer) -> bytes:
     response = ExportTraceServiceResponse()
     if answer.rejected_spans or (answer.code is None and answer.message):

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -22,12 +22,14 @@ from heron_otel.exporters.sending import (
     BatchConfig,
     QueueConfig,
     RetryConfig,
+    Sender,
     SendingQueue,
     open_sender,
 )
 from heron_otel.records.telemetry import TelemetryBatch
 from tests.support.certificates import Certificate, make_certificate
-from tests.support.otlp_receiver import Answer, GrpcReceiver, HttpReceiver, free_port
+from tests.support.otlp_receiver import Answer, GrpcReceiver, HttpReceiver
+from tests.support.ports import held_port
 from tests.support.scripted_exporter import named_batch
 
 Receiver = GrpcReceiver | HttpReceiver
@@ -35,6 +37,13 @@ RECEIVERS = [GrpcReceiver, HttpReceiver]
 S = grpc.StatusCode
 FAST = RetryConfig(initial_interval=0.01, max_interval=0.05, max_elapsed_time=60)
 AT_ONCE = QueueConfig(batch=BatchConfig(flush_timeout=0, min_size=0, max_size=1))
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that nothing listens on."""
+    with held_port() as number:
+        yield number
 
 
 def started(config: OtlpConfig) -> OtlpExporter:
@@ -231,8 +240,10 @@ def test_message_of_a_json_error_is_shown() -> None:
     ("protocol", "reason"),
     [(OtlpProtocol.GRPC, "connection refused"), (OtlpProtocol.HTTP, "connection refused")],
 )
-def test_refused_connection_says_where_and_why(protocol: OtlpProtocol, reason: str) -> None:
-    endpoint = f"http://127.0.0.1:{free_port()}"
+def test_refused_connection_says_where_and_why(
+    protocol: OtlpProtocol, reason: str, port: int
+) -> None:
+    endpoint = f"http://127.0.0.1:{port}"
     exporter = started(OtlpConfig(endpoint=endpoint, protocol=protocol))
     with pytest.raises(RetryableExportError) as raised:
         exporter.export(named_batch("a"))
@@ -251,11 +262,11 @@ def test_name_that_does_not_exist_says_so(protocol: OtlpProtocol) -> None:
 
 @pytest.mark.parametrize("kind", RECEIVERS)
 def test_slow_server_is_given_up_after_the_timeout(kind: type[Receiver]) -> None:
-    with kind([Answer(hold=True)]) as receiver:
-        began = time.monotonic()
-        with pytest.raises(RetryableExportError, match=r"no answer within 0\.2 s"):
-            sent(receiver, named_batch("a"), timeout=0.2)
-        assert time.monotonic() - began < 10
+    with (
+        kind([Answer(hold=True)]) as receiver,
+        pytest.raises(RetryableExportError, match=r"no answer within 0\.2 s"),
+    ):
+        sent(receiver, named_batch("a"), timeout=0.2)
 
 
 def test_batch_larger_than_a_request_becomes_several() -> None:
@@ -353,19 +364,20 @@ def test_queue_delivers_everything_through_an_outage(kind: type[Receiver]) -> No
     assert sender.counters()["requests"] == 24
 
 
-def test_server_that_comes_late_gets_everything() -> None:
-    port = free_port()
+def wait_for_retries(sender: Sender, count: int) -> None:
+    """Wait until ``count`` attempts have failed."""
+    while sender.counters().get("retries", 0) < count:
+        time.sleep(0.01)
+
+
+def test_server_that_comes_late_gets_everything(port: int) -> None:
     config = OtlpConfig(
         endpoint=f"http://127.0.0.1:{port}", retry_on_failure=FAST, sending_queue=AT_ONCE
     )
     sender = open_sender("otlp", FACTORY.create("otlp", config), config)
     sender.start()
     sender.put(named_batch("a"))
-    refused = threading.Event()
-    while not refused.is_set():
-        if sender.counters().get("retries", 0) >= 2:
-            refused.set()
-        refused.wait(0.01)
+    wait_for_retries(sender, 2)
     assert sender.error == f"cannot reach http://127.0.0.1:{port}: connection refused"
     with GrpcReceiver(port=port) as receiver:
         assert not sender.drain(60)
@@ -373,14 +385,15 @@ def test_server_that_comes_late_gets_everything() -> None:
     assert receiver.received.names() == ["a"]
 
 
-def test_dead_server_leaves_an_account_of_what_was_lost() -> None:
+def test_dead_server_leaves_an_account_of_what_was_lost(port: int) -> None:
     config = OtlpConfig(
-        endpoint=f"http://127.0.0.1:{free_port()}", retry_on_failure=FAST, sending_queue=AT_ONCE
+        endpoint=f"http://127.0.0.1:{port}", retry_on_failure=FAST, sending_queue=AT_ONCE
     )
     sender = open_sender("otlp", FACTORY.create("otlp", config), config)
     sender.start()
     sender.put(named_batch("a", "b"))
-    left = sender.drain(0.3)
+    wait_for_retries(sender, 1)
+    left = sender.drain(0.1)
     assert (left.batches, left.items.spans) == (1, 2)
     assert left.error == f"cannot reach {config.endpoint}: connection refused"
     sender.shutdown()
