@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -91,22 +92,31 @@ class LiveCapture:
         decoder = HttpDecoder()
         fed_ns = 0
         try:
-            ends_s: float | None = None
-            while ends_s is None or time.monotonic() < ends_s:
-                if ends_s is None and self._stop.is_set():
+            ends_s = math.inf
+            stopped_ns = packets = 0
+            while True:
+                if ends_s == math.inf and self._stop.is_set():
                     # What was captured before the stop comes out of the ring a little later.
-                    ends_s = time.monotonic() + LAST_READS_S
+                    ends_s, stopped_ns = time.monotonic() + LAST_READS_S, time.time_ns()
+                is_ending = time.monotonic() >= ends_s
+                if is_ending:
+                    packets = core.counters()["packets_read"]
                 try:
                     batch = reader.read_batch(wait_ms=WAIT_MS)
                 except CaptureError as error:
                     self._fail(sink, error)
                     break
-                if not batch:
+                if not batch and ends_s == math.inf:
                     core.advance(time.time_ns() - RING_DELAY_NS)
                     batch = core.take_batch()
                 if batch or core.now_ns - fed_ns >= QUIET_FEED_NS:
                     fed_ns = core.now_ns
                     sink.feed(self._source, decoder.feed(batch), fed_ns)
+                # A read that began after the end found nothing more from before the stop.
+                if is_ending and (
+                    core.now_ns >= stopped_ns or core.counters()["packets_read"] == packets
+                ):
+                    break
             core.finish()
             sink.feed(self._source, decoder.feed(core.take_batch()), core.now_ns)
         finally:
