@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Capture an interface into a file with libpcap, without losing a packet."""
+"""Capture TCP on an interface into a file with libpcap, without losing a packet."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import select
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from pathlib import Path
 SNAPLEN_BYTES = 262_144  # the largest that libpcap takes
 RING_BYTES = 64 << 20  # more than any recorded case sends
 PRECISION_NANOSECONDS = 1  # PCAP_TSTAMP_PRECISION_NANO
+ANY_NETMASK = 0xFFFF_FFFF  # PCAP_NETMASK_UNKNOWN
+SETTLE_TIMEOUT_S = 60.0
 
 
 class CaptureError(Exception):
@@ -28,6 +31,10 @@ class _Stats(ctypes.Structure):
     )
 
 
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.c_void_p))
+
+
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL("libpcap.so.0.8")
     pointer, string = ctypes.c_void_p, ctypes.c_char_p
@@ -35,6 +42,13 @@ def _library() -> ctypes.CDLL:
         ("pcap_create", pointer, [string, string]),
         ("pcap_activate", ctypes.c_int, [pointer]),
         ("pcap_set_snaplen", ctypes.c_int, [pointer, ctypes.c_int]),
+        (
+            "pcap_compile",
+            ctypes.c_int,
+            [pointer, ctypes.POINTER(_Filter), string, ctypes.c_int, ctypes.c_uint],
+        ),
+        ("pcap_setfilter", ctypes.c_int, [pointer, ctypes.POINTER(_Filter)]),
+        ("pcap_freecode", None, [ctypes.POINTER(_Filter)]),
         ("pcap_setnonblock", ctypes.c_int, [pointer, ctypes.c_int, string]),
         ("pcap_get_selectable_fd", ctypes.c_int, [pointer]),
         ("pcap_set_immediate_mode", ctypes.c_int, [pointer, ctypes.c_int]),
@@ -53,13 +67,32 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+def _settle() -> None:
+    """Wait until every packet that was sent over the loopback has arrived.
+
+    Each processor has a queue of them, which a busy one works off after the sending system call;
+    a datagram arrives behind what is in the queue.
+    """
+    processors = os.sched_getaffinity(0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.settimeout(SETTLE_TIMEOUT_S)
+        own.bind(("127.0.0.1", 0))
+        own.connect(own.getsockname())
+        try:
+            for processor in processors:
+                os.sched_setaffinity(0, {processor})
+                own.send(b"x")
+                own.recv(1)
+        finally:
+            os.sched_setaffinity(0, processors)
+
+
 @contextmanager
 def capture(path: Path, interface: str = "lo", *, nanoseconds: bool = False) -> Iterator[None]:
-    """Write every packet of ``interface`` sent inside the block to ``path``.
+    """Write every TCP packet of ``interface`` sent inside the block to ``path``.
 
-    The handle is live before the block begins. Loopback packets enter the ring inside the
-    sending system call, so the first empty read after the block means that all are written.
-    Raises CaptureError when libpcap fails or a packet was dropped.
+    The handle is live before the block begins. After it, the first empty read behind ``_settle``
+    means that all are written. Raises CaptureError when libpcap fails or a packet was dropped.
     """
     library = _library()
     message = ctypes.create_string_buffer(256)
@@ -76,6 +109,13 @@ def capture(path: Path, interface: str = "lo", *, nanoseconds: bool = False) -> 
             library.pcap_set_tstamp_precision(handle, PRECISION_NANOSECONDS)
         if library.pcap_activate(handle) < 0:
             raise CaptureError(f"pcap_activate: {library.pcap_geterr(handle).decode()}")
+        program = _Filter()
+        if library.pcap_compile(handle, ctypes.byref(program), b"tcp", 1, ANY_NETMASK) < 0:
+            raise CaptureError(f"pcap_compile: {library.pcap_geterr(handle).decode()}")
+        filtered = library.pcap_setfilter(handle, ctypes.byref(program))
+        library.pcap_freecode(ctypes.byref(program))
+        if filtered < 0:
+            raise CaptureError(f"pcap_setfilter: {library.pcap_geterr(handle).decode()}")
         if library.pcap_setnonblock(handle, 1, message) < 0:
             raise CaptureError(f"pcap_setnonblock: {message.value.decode()}")
         packets = library.pcap_get_selectable_fd(handle)
@@ -101,6 +141,7 @@ def capture(path: Path, interface: str = "lo", *, nanoseconds: bool = False) -> 
         reader.start()
         try:
             yield
+            _settle()
         finally:
             os.write(wake_writer, b"x")
             reader.join()
