@@ -25,6 +25,7 @@ from tests.support.decoding import spans_of
 from tests.support.ground_truth import chat_spans, children, differences, turns
 from tests.support.llm_answers import Failure, StreamFailure, Text, ToolUse, act, say
 from tests.support.llm_server import LlmServer, delivered
+from tests.support.moments import with_moments
 from tests.support.netns import private_network
 from tests.support.processes import RUN_TIMEOUT_S
 
@@ -82,7 +83,7 @@ def observe(command: Path, folder: Path, plan: Plan, drive: Drive) -> Observed:
         )
         claude.trust()
         said = drive(claude, server)
-    observed = Observed(server.log, spans_of("--policy", "full", path), said)
+    observed = Observed(with_moments(server.log, path), spans_of("--policy", "full", path), said)
     assert differences(observed.log, observed.spans) == []
     return observed
 
@@ -251,7 +252,7 @@ def test_retries_stay_in_the_turn_and_are_counted(command: Path, folder: Path) -
 def test_the_title_call_of_the_terminal_is_auxiliary(command: Path, folder: Path) -> None:
     def drive(claude: ClaudeCode, server: LlmServer) -> list[str]:
         with claude.terminal(SECOND):
-            server.wait_for(_both_answered, RUN_TIMEOUT_S)
+            server.wait_for(_all_answered, RUN_TIMEOUT_S)
         return []
 
     observed = observe(command, folder, loop_plan(folder), drive)
@@ -302,6 +303,8 @@ def _is_hanging(entry: dict[str, Any]) -> bool:
     return bool(entry.get("hanging"))
 
 
-def _both_answered(log: list[dict[str, Any]]) -> bool:
-    answered = [entry for entry in log if entry["wire_api"] and entry.get("outcome")]
-    return len(answered) == 2
+def _all_answered(log: list[dict[str, Any]]) -> bool:
+    """The probe, the title and the answer: none waits for the others."""
+    answered = [entry for entry in log if entry.get("outcome")]
+    probed = any(entry["method"] == "HEAD" for entry in answered)
+    return probed and sum(entry["wire_api"] is not None for entry in answered) == 2

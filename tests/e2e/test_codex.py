@@ -30,6 +30,7 @@ from tests.support.llm_answers import (
     say,
 )
 from tests.support.llm_server import LlmServer, Script
+from tests.support.moments import with_moments
 from tests.support.netns import private_network
 from tests.support.processes import INSTALL_TIMEOUT_S, RUN_TIMEOUT_S
 
@@ -108,7 +109,7 @@ def observe(
                     timeout=RUN_TIMEOUT_S,
                     check=True,
                 )
-    return server.log, spans_of("--policy", "full", pcap)
+    return with_moments(server.log, pcap), spans_of("--policy", "full", pcap)
 
 
 def outputs(asked: Asked) -> int:

@@ -88,7 +88,8 @@ def test_prompts_are_turns_of_one_session_with_title_and_subagent(
         *("opencode", OPENCODE_VERSION, "complete"),
         *(1, 0, 0),
     ]
-    assert kinds(children(spans, first))[0] == "title"
+    # It is asked for beside the first call: either may come first.
+    assert kinds(children(spans, first)).count("title") == 1
     (task,) = [span for span in spans if span["name"] == "execute_tool task"]
     (nested,) = children(spans, task)
     assert nested["name"] == "invoke_agent general"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.record import SCENARIOS, record
+from tests.replay.record import RAW, SCENARIOS, in_format, run
 from tests.support.decoding import spans_of
 from tests.support.ground_truth import differences
-from tests.support.llm_log import read_log
+from tests.support.moments import with_moments
 
 
 @pytest.mark.e2e
@@ -23,6 +23,8 @@ from tests.support.llm_log import read_log
     sorted(name for name, each in SCENARIOS.items() if not (each.gateway or each.programs)),
 )
 def test_live_calls_are_reported_as_sent(name: str, tmp_path: Path) -> None:
-    path = record(SCENARIOS[name], tmp_path)
-    log = read_log((tmp_path / "server.jsonl").read_text(encoding="utf-8"))
+    scenario = SCENARIOS[name]
+    log = with_moments(run(scenario, tmp_path).log, tmp_path / RAW)
+    path = tmp_path / scenario.file
+    path.write_bytes(in_format((tmp_path / RAW).read_bytes(), scenario.file))
     assert differences(log, spans_of("--policy", "full", path)) == []

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
-import struct
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -42,12 +41,12 @@ from tests.replay.scenarios import (
 )
 from tests.replay.scenarios.scenario import Scenario
 from tests.support.capture import capture
-from tests.support.captures import pcapng
+from tests.support.captures import pcapng, read_packets
 from tests.support.llm_server import LlmServer
 from tests.support.netns import private_network
-from tests.support.packets import Packet
 
 CASES = Path(__file__).parent / "cases"
+RAW = "input.recorded"  # a classic capture, before it gets its format
 PORT = 8080  # the network is our own, so every port is free
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -77,8 +76,17 @@ SCENARIOS: dict[str, Scenario] = {
 
 def record(scenario: Scenario, folder: Path) -> Path:
     """Run ``scenario`` and write its capture and log into ``folder``; return the capture."""
+    raw = folder / RAW
+    run(scenario, folder).write_log(folder / "server.jsonl")
+    path = folder / scenario.file
+    path.write_bytes(in_format(raw.read_bytes(), scenario.file))
+    raw.unlink()
+    return path
+
+
+def run(scenario: Scenario, folder: Path) -> LlmServer:
+    """Run ``scenario`` with its packets written to ``RAW`` in ``folder``; return its server."""
     folder.mkdir(parents=True, exist_ok=True)
-    raw = folder / "input.recorded"
     with private_network(scenario.mtu):
         server = LlmServer(
             scenario.script(),
@@ -87,41 +95,21 @@ def record(scenario: Scenario, folder: Path) -> Path:
             port=PORT,
             websockets=scenario.websockets,
         )
-        with capture(raw, nanoseconds=scenario.nanoseconds), server:
+        with capture(folder / RAW, nanoseconds=scenario.nanoseconds), server:
             scenario.drive(server.url)
-    server.write_log(folder / "server.jsonl")
-    path = folder / scenario.file
-    path.write_bytes(in_format(raw.read_bytes(), scenario.file))
-    raw.unlink()
-    return path
+    return server
 
 
 def in_format(pcap: bytes, file: str) -> bytes:
     """Return a little-endian classic capture in the format that the file name says."""
     data = pcap
     if ".pcapng" in file:
-        data = pcapng(packets(pcap))
+        data = pcapng(read_packets(pcap))
     if file.endswith(".gz"):
         return gzip.compress(data, mtime=0)
     if file.endswith(".zst"):
         return zstandard.ZstdCompressor(level=12).compress(data)
     return data
-
-
-def packets(pcap: bytes) -> list[Packet]:
-    """Return the packets of a little-endian classic capture."""
-    magic, linktype = struct.unpack_from("<I16xI", pcap)
-    unit_ns = 1 if magic == 0xA1B23C4D else 1000
-    found: list[Packet] = []
-    offset = 24
-    while offset < len(pcap):
-        seconds, rest, caplen, orig_len = struct.unpack_from("<IIII", pcap, offset)
-        offset += 16
-        data = pcap[offset : offset + caplen]
-        offset += caplen
-        ts_ns = seconds * 1_000_000_000 + rest * unit_ns
-        found.append(Packet(ts_ns=ts_ns, data=data, orig_len=orig_len, linktype=linktype))
-    return found
 
 
 def readme(scenario: Scenario) -> str:

@@ -23,8 +23,7 @@ from heron_otel.telemetry.metric_settings import MetricsConfig
 from heron_otel.telemetry.metrics import Metrics
 from heron_otel.telemetry.spans import Spans
 from heron_otel.turns import TurnLimits
-from tests.replay.record import packets
-from tests.support.captures import write_pcap
+from tests.support.captures import read_packets, write_pcap
 from tests.support.packets import Packet
 
 CASE_FOLDER = Path(__file__).parent / "cases"
@@ -37,7 +36,7 @@ PAUSE_NS = 700_000_000  # shorter than the grace of turns, longer than what is a
 
 @cache
 def recorded(name: str) -> tuple[Packet, ...]:
-    return tuple(packets((CASE_FOLDER / name / "input.pcap").read_bytes()))
+    return tuple(read_packets((CASE_FOLDER / name / "input.pcap").read_bytes()))
 
 
 def as_recorded(found: Sequence[Packet], choose: random.Random) -> list[Packet]:

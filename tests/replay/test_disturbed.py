@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.record import packets
-from tests.support.captures import write_pcap
+from tests.support.captures import read_packets, write_pcap
 from tests.support.decoding import spans_of
 from tests.support.ground_truth import chat_spans, differences
 from tests.support.llm_log import read_log
@@ -23,7 +22,7 @@ REPEAT_EVERY, SWAP_EVERY = 17, 5  # packets
 
 def recorded(name: str) -> tuple[list[Packet], list[dict[str, object]]]:
     folder = CASE_FOLDER / name
-    found = packets((folder / "input.pcap").read_bytes())
+    found = read_packets((folder / "input.pcap").read_bytes())
     return found, read_log((folder / "server.jsonl").read_text(encoding="utf-8"))
 
 

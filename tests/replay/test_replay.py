@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.record import SCENARIOS, in_format, packets
-from tests.support.captures import pcap
+from tests.replay.record import SCENARIOS, in_format
+from tests.support.captures import pcap, read_packets
 from tests.support.decoding import decode, spans_of
 from tests.support.ground_truth import chat_spans, children, differences, turns
 from tests.support.llm_log import read_log
@@ -327,7 +327,7 @@ def test_shards_change_nothing(case: Path) -> None:
 
 def test_a_capture_cut_into_files_decodes_as_one(tmp_path: Path) -> None:
     whole = capture_of(CASE_FOLDER / "agents-workday")
-    found = packets(whole.read_bytes())
+    found = read_packets(whole.read_bytes())
     cuts = [0, len(found) // 3, len(found) // 2, len(found)]
     files = []
     for number, (start, end) in enumerate(pairwise(cuts)):

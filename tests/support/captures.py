@@ -130,3 +130,19 @@ def write_pcapng(path: Path, packets: Iterable[Packet], **options: object) -> Pa
     """Write ``pcapng(packets, **options)`` to ``path`` and return it."""
     path.write_bytes(pcapng(packets, **options))  # type: ignore[arg-type]
     return path
+
+
+def read_packets(pcap: bytes) -> list[Packet]:
+    """Return the packets of a little-endian classic capture."""
+    magic, linktype = struct.unpack_from("<I16xI", pcap)
+    unit_ns = 1 if magic == PCAP_NANOSECONDS else 1000
+    found: list[Packet] = []
+    offset = 24
+    while offset < len(pcap):
+        seconds, rest, caplen, orig_len = struct.unpack_from("<IIII", pcap, offset)
+        offset += 16
+        data = pcap[offset : offset + caplen]
+        offset += caplen
+        ts_ns = seconds * 1_000_000_000 + rest * unit_ns
+        found.append(Packet(ts_ns=ts_ns, data=data, orig_len=orig_len, linktype=linktype))
+    return found

@@ -57,7 +57,9 @@ OPERATIONS = {
     "cohere": "chat",
     "mistral-conversations": "chat",
 }
-CLOCK_SLACK_NS = 400_000_000  # between a packet and the server's note of it, on a busy machine
+# Between a packet and the server's note of it, in logs that were recorded without the bytes.
+RECORDED_SLACK_NS = 400_000_000
+ROUNDING_NS = 1000  # of times that spans have in seconds
 
 
 def chat_spans(spans: Iterable[Span]) -> list[Span]:
@@ -78,7 +80,7 @@ def llm_entries(log: Iterable[Entry]) -> list[Entry]:
 
 
 def matched(log: Iterable[Entry], spans: Iterable[Span]) -> list[tuple[Entry, Span]]:
-    """Pair each logged call with its span: by response id, what has none by time.
+    """Pair each logged call with its span: by response id, what has none by port and time.
 
     Raises AssertionError when there is not one span for each call.
     """
@@ -98,7 +100,15 @@ def _matched(entries: Sequence[Entry], spans: Iterable[Span]) -> list[tuple[Entr
         else:
             pairs.append((entry, span))
             calls.remove(span)
+    # On one connection after another: clocks of calls at the same time say nothing.
+    unnamed.sort(key=lambda entry: (entry["client_port"], entry["requested_at_ns"]))
+    calls.sort(key=lambda span: (_client_port(span), span["start_time_unix_nano"]))
     return pairs + list(zip(unnamed, calls, strict=True))
+
+
+def _client_port(span: Span) -> int:
+    port: int = span["attributes"]["client.port"]
+    return port
 
 
 def differences(log: Iterable[Entry], spans: Iterable[Span]) -> list[str]:
@@ -432,9 +442,14 @@ def _defined_names(attributes: Json) -> list[str]:
 
 def _times(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     start, end = span["start_time_unix_nano"], span["end_time_unix_nano"]
-    yield "start", 0, _lateness(start, entry["requested_at_ns"])
+    moments = entry.get("moments") or {
+        "start": _around(entry["requested_at_ns"]),
+        "end": _around(entry["finished_at_ns"]),
+        "first token": _around(entry["first_token_at_ns"]),
+    }
+    yield "start", 0, _outside(start, moments["start"])
     if entry["ended"]:
-        yield "end", 0, _lateness(end, entry["finished_at_ns"])
+        yield "end", 0, _outside(end, moments["end"])
     first_token = entry["first_token_at_ns"]
     if entry["wire_api"] == "gemini" and "alt=sse" not in entry["path"]:
         first_token = None  # nothing in a JSON array says when its values were there
@@ -442,13 +457,22 @@ def _times(entry: Entry, span: Span) -> Iterator[tuple[str, Json, Json]]:
     if first_token is None or seconds is None:
         yield "has a first token", first_token is not None, seconds is not None
         return
-    yield "first token", 0, _lateness(start + int(seconds * 1e9), first_token)
+    yield "first token", 0, _outside(start + round(seconds * 1e9), moments["first token"])
 
 
-def _lateness(seen_ns: int, noted_ns: int) -> int:
-    """Return 0 when the server noted soon after the packet, else by how many ns it did not."""
-    late_ns = noted_ns - seen_ns
-    return 0 if abs(late_ns) <= CLOCK_SLACK_NS else late_ns
+def _around(noted_ns: int | None) -> tuple[int, int] | None:
+    """Return earliest and latest time of a packet, by what the server noted."""
+    if noted_ns is None:
+        return None
+    return noted_ns - RECORDED_SLACK_NS, noted_ns + RECORDED_SLACK_NS
+
+
+def _outside(seen_ns: int, within_ns: tuple[int, int] | None) -> int | None:
+    """Return by how many ns a time is before or behind a range; None without one."""
+    if within_ns is None:
+        return None
+    early, late = within_ns[0] - seen_ns, seen_ns - within_ns[1]
+    return -early if early > ROUNDING_NS else late if late > ROUNDING_NS else 0
 
 
 def children(spans: Sequence[Span], parent: Span) -> list[Span]:

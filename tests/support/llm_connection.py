@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import select
 import socket
@@ -44,6 +45,7 @@ from tests.support.llm_socket import WIRE_API, LlmSocket
 from tests.support.llm_talk import LlmTalk, Session
 from tests.support.llm_talk_apis import session_of
 
+SIOCOUTQ = 0x5411  # linux/sockios.h: bytes sent that are not acknowledged
 SOCKET_TIMEOUT_S = 120.0
 AMAZON_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 HEAD_LIMIT_BYTES = 65_536
@@ -88,6 +90,8 @@ class Connection:
         self._client_port = client_port
         self._number = number
         self._buffer = b""
+        self._received = self._sent = 0  # bytes
+        self._heard_from = self._heard_at = 0  # where a WebSocket message may begin
 
     def run(self) -> None:
         while True:
@@ -110,6 +114,7 @@ class Connection:
         if fields.get("upgrade", "").lower() == "websocket" and self._server.websockets:
             self._speak_websocket(head, names, fields)
             return False
+        begun = self._received - len(self._buffer) - len(head) - 4
         content = self._read_content(fields)
         body: Json = json.loads(content) if content else {}
         entry: dict[str, Json] = {
@@ -122,13 +127,14 @@ class Connection:
             "fields": logged_fields(names, fields),
             "request": body,
             "request_bytes": len(content),
+            "request_in": [begun, begun],
             "requested_at_ns": time.time_ns(),
         }
         index = self._server.begin(entry)
         asked = Asked(index=index, method=method, path=path, fields=fields, body=body)
         reply = self._server.reply(asked)
         entry["reply"] = type(reply).__name__
-        sent = Sent(entry)
+        sent = self._logged(entry)
         try:
             keep = self._answer(asked, reply, sent)
         except (ClientGoneError, ConnectionError):
@@ -156,10 +162,11 @@ class Connection:
             self._talk(head, entry, fields, session)
             return
         spoken = LlmSocket(
-            self._socket.sendall,
+            self._write,
             entry,
             fields,
-            begin=server.begin,
+            begin=self._begin_message,
+            logged=self._logged,
             reply=server.reply,
             rendered=self._events,
         )
@@ -167,8 +174,7 @@ class Connection:
         while True:
             spoken.received(data)
             server.served()
-            self._receive()
-            data, self._buffer = self._buffer, b""
+            data = self._hear()
 
     def _talk(
         self, head: bytes, entry: dict[str, Json], fields: dict[str, str], session: Session
@@ -176,11 +182,12 @@ class Connection:
         """Serve a spoken session until one side leaves."""
         server = self._server
         talk = LlmTalk(
-            self._socket.sendall,
+            self._write,
             entry,
             fields,
             session,
-            begin=server.begin,
+            begin=self._begin_message,
+            logged=self._logged,
             reply=server.reply,
             response_id=lambda index: server.response_id(session.wire_api, index),
         )
@@ -188,11 +195,25 @@ class Connection:
         try:
             while talk.received(data):
                 server.served()
-                self._receive()
-                data, self._buffer = self._buffer, b""
+                data = self._hear()
         finally:
             talk.gone()
             server.served()
+
+    def _hear(self) -> bytes:
+        """Return what the client of a WebSocket sends next."""
+        self._heard_at = self._received
+        self._receive()
+        data, self._buffer = self._buffer, b""
+        return data
+
+    def _begin_message(self, entry: dict[str, Json]) -> int:
+        entry["request_in"] = [self._heard_from, self._received - 1]
+        self._heard_from = self._heard_at  # what comes next is not before this piece
+        return self._server.begin(entry)
+
+    def _logged(self, entry: dict[str, Json]) -> Sent:
+        return Sent(entry, lambda: self._sent)
 
     def _answer(self, asked: Asked, reply: Reply, sent: Sent) -> bool:
         api = asked.wire_api or "openai-chat"
@@ -327,7 +348,7 @@ class Connection:
                 time.sleep(delivery.gap_s)
             self._write(part, delivery.write_bytes)
             sent.event(event, stream=True)
-        sent.finish("complete")
+        sent.finish("complete", frame_bytes=len(last) + (delivery.framing == "close"))
         if last:
             try:
                 self._write(last)
@@ -347,6 +368,12 @@ class Connection:
         return False
 
     def _reset(self) -> None:
+        # A reset drops what is still on its way, and may overtake it.
+        deadline = time.monotonic() + SOCKET_TIMEOUT_S
+        while any(fcntl.ioctl(self._socket, SIOCOUTQ, b"\0" * 4)):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the client does not take what was sent")
+            time.sleep(0.001)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
@@ -361,7 +388,9 @@ class Connection:
     def _write(self, data: bytes, write_bytes: int | None = None) -> None:
         size = write_bytes or max(len(data), 1)
         for start in range(0, len(data), size):
-            self._socket.sendall(data[start : start + size])
+            part = data[start : start + size]
+            self._socket.sendall(part)
+            self._sent += len(part)
 
     def _read_content(self, fields: dict[str, str]) -> bytes:
         if fields.get("expect", "").lower() == "100-continue":
@@ -390,6 +419,7 @@ class Connection:
         if not data:
             raise ClientGoneError
         self._buffer += data
+        self._received += len(data)
 
 
 def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.support.llm_answers import Json, Tokens, ToolUse
 from tests.support.llm_render import Event
@@ -25,10 +25,16 @@ def logged_fields(names: Sequence[str], fields: dict[str, str]) -> dict[str, str
 
 
 class Sent:
-    """Write what is sent into the log entry of an exchange."""
+    """Write what is sent into the log entry of an exchange.
 
-    def __init__(self, entry: dict[str, Json]) -> None:
+    ``position`` returns how many bytes the server has sent on the connection. ``first_token_in``
+    and ``ended_in`` of the entry are the first byte, and the last one, that such an event was in.
+    """
+
+    def __init__(self, entry: dict[str, Json], position: Callable[[], int]) -> None:
         self._entry = entry
+        self._position = position
+        self._begun = position()  # where what is sent next begins
         entry |= {
             "status": None,
             "stream": None,
@@ -44,6 +50,8 @@ class Sent:
             "first_token_at_ns": None,
             "last_token_at_ns": None,
             "finished_at_ns": None,
+            "first_token_in": None,
+            "ended_in": None,
             "hanging": False,
             "outcome": None,
         }
@@ -61,6 +69,7 @@ class Sent:
         self._entry["status"] = status
         self._entry["stream"] = stream
         self._entry["first_byte_at_ns"] = time.time_ns()
+        self._begun = self._position()
 
     def failed(self, status: int, kind: str, message: str, id_: str | None) -> None:
         """An error response follows; some have the id of a response."""
@@ -72,10 +81,15 @@ class Sent:
         entry = self._entry
         entry["events"] += 1
         entry["response_id"], entry["response_model"] = self._identity
+        bytes_of_it = [self._begun, self._position() - 1]
+        if stream:
+            self._begun = self._position()
         if stream and event.is_token:
             now = time.time_ns()
             entry["first_token_at_ns"] = entry["first_token_at_ns"] or now
+            entry["first_token_in"] = entry["first_token_in"] or bytes_of_it
             entry["last_token_at_ns"] = now
+        entry["ended_in"] = bytes_of_it
         for effect in event.effects:
             choice = entry["choices"][effect.choice]
             match effect.kind, effect.value:
@@ -114,10 +128,15 @@ class Sent:
         """The server now waits for the client to leave."""
         self._entry["hanging"] = True
 
-    def finish(self, outcome: str) -> None:
-        """Nothing more is sent: complete, cut_fin, cut_rst or client_closed; the first counts."""
+    def finish(self, outcome: str, *, frame_bytes: int = 0) -> None:
+        """Nothing more is sent: complete, cut_fin, cut_rst or client_closed; the first counts.
+
+        ``frame_bytes`` follow that only say that this was all; a FIN counts as one.
+        """
         if self._entry["outcome"] is not None:
             return
+        if self._entry["ended_in"] is not None:
+            self._entry["ended_in"][1] += frame_bytes
         self._entry["outcome"] = outcome
         self._entry["finished_at_ns"] = time.time_ns()
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.support.llm_answers import (
     Answer,
     Block,
@@ -220,8 +222,11 @@ def responses_events(
                 inner.append(event(f"{kind}.done", **where, arguments=item["arguments"]))
             case _:
                 pass
+        added = event("response.output_item.added", *effects, output_index=index, item=start)
+        if isinstance(block, ToolUse) and block.server_side:
+            added = replace(added, is_token=True)  # what it looks for is in the item
         return [
-            event("response.output_item.added", *effects, output_index=index, item=start),
+            added,
             *inner,
             event("response.output_item.done", output_index=index, item=item),
         ]

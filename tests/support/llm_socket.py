@@ -25,8 +25,8 @@ Rendered = Callable[[Asked, Answer, Sent], list[Event]]
 class LlmSocket:
     """Speaks WebSocket on bytes: ``received`` takes those of the client, ``send`` gets ours.
 
-    ``begin`` and ``reply`` are those of the server, ``entry`` holds what all log entries of the
-    connection have in common, ``rendered`` makes the events of an answer.
+    ``begin``, ``logged`` and ``reply`` are those of the server, ``entry`` holds what all log
+    entries of the connection have in common, ``rendered`` makes the events of an answer.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class LlmSocket:
         fields: dict[str, str],
         *,
         begin: Callable[[dict[str, Json]], int],
+        logged: Callable[[dict[str, Json]], Sent],
         reply: Callable[[Asked], Reply],
         rendered: Rendered,
     ) -> None:
@@ -43,6 +44,7 @@ class LlmSocket:
         self._entry = entry
         self._fields = fields
         self._begin = begin
+        self._logged = logged
         self._reply = reply
         self._rendered = rendered
         self._protocol = ServerProtocol(
@@ -81,7 +83,7 @@ class LlmSocket:
         )
         reply = self._reply(asked)
         entry["reply"] = type(reply).__name__
-        sent = Sent(entry)
+        sent = self._logged(entry)
         match reply:
             case Failure():
                 error = {"type": reply.type, "code": reply.type, "message": reply.message}

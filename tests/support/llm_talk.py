@@ -63,6 +63,7 @@ class LlmTalk:
         session: Session,
         *,
         begin: Callable[[dict[str, Json]], int],
+        logged: Callable[[dict[str, Json]], Sent],
         reply: Callable[[Asked], Reply],
         response_id: Callable[[int], str | None],
     ) -> None:
@@ -71,6 +72,7 @@ class LlmTalk:
         self._fields = fields
         self._session = session
         self._begin = begin
+        self._sent_of = logged
         self._reply = reply
         self._response_id = response_id
         self._hanging: Sent | None = None
@@ -163,7 +165,7 @@ class LlmTalk:
             "requested_at_ns": time.time_ns(),
         }
         self._index = self._begin(entry)
-        return Sent(entry)
+        return self._sent_of(entry)
 
     def _say(self, messages: Iterable[Json]) -> None:
         for message in messages:

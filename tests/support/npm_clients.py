@@ -12,6 +12,7 @@ from typing import Any
 from tests.support.capture import capture
 from tests.support.decoding import spans_of
 from tests.support.llm_server import LlmServer, Script
+from tests.support.moments import with_moments
 from tests.support.netns import private_network
 from tests.support.processes import INSTALL_TIMEOUT_S, RUN_TIMEOUT_S
 
@@ -77,4 +78,4 @@ def observe(
                     timeout=RUN_TIMEOUT_S,
                     check=True,
                 )
-    return server.log, spans_of("--policy", "full", pcap)
+    return with_moments(server.log, pcap), spans_of("--policy", "full", pcap)
