@@ -14,6 +14,7 @@ from heron_otel.records.http import EndedBy, ExchangeEnd, HttpExchange
 from heron_otel.records.mcp import McpCall, McpTransport
 from heron_otel.wire import mcp
 from heron_otel.wire.calls import WireCalls
+from tests.support.effort import is_cheaper
 from tests.support.exchanges import MS, START_NS, Event, json_bytes, make_exchange
 
 SESSION = {"mcp-session-id": "s1", "mcp-protocol-version": "2025-06-18"}
@@ -249,19 +250,24 @@ def test_question_is_about_the_call_that_is_left() -> None:
 
 def test_questions_of_a_stream_take_time_in_proportion() -> None:
     path = "/messages/?session_id=42"
-    stage = mcp.Mcp("pcap/test")
-    for at in range(mcp.MAX_WAITING - 2):
-        exchange = post(tool_call(at), status=202, path=path, fields={})
-        assert exchange.request is not None
-        assert stage.feed(exchange, exchange.request) == []
+    calls = [
+        post(tool_call(at), status=202, path=path, fields={}) for at in range(mcp.MAX_WAITING - 2)
+    ]
     asked = [rpc("roots/list", 0), *(rpc(id=at, result={}) for at in range(1000))]
     stream = sse(*events(*(each for answer in asked for each in (answer, ASK))))
-    assert stream.request is not None
-    begun = time.process_time()
-    found = stage.feed(stream, stream.request)
+
+    def of_questions() -> float:
+        stage = mcp.Mcp("pcap/test")
+        for exchange in calls:
+            assert exchange.request is not None
+            assert stage.feed(exchange, exchange.request) == []
+        assert stream.request is not None
+        begun = time.process_time()
+        assert stage.feed(stream, stream.request) is not None
+        return time.process_time() - begun
+
     # Each question would look at all calls that wait: 3 million looks.
-    assert time.process_time() - begun < 0.25
-    assert found is not None
+    assert is_cheaper(of_questions, 0.25)
 
 
 def test_question_on_a_stream_waits_for_an_answer_that_comes_later() -> None:
