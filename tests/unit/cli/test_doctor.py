@@ -8,6 +8,7 @@ import pytest
 
 from heron_otel.cli import host
 from heron_otel.cli.host import Check, Level
+from tests.support.ports import held_port
 
 
 def one(checks: object, name: str) -> Check:
@@ -48,10 +49,10 @@ def test_missing_kernel_features_are_warnings_with_advice(tmp_path: Path) -> Non
 
 
 def test_port_is_free_or_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert one(host.port_checks([(port, "x")]), f"port {port}").found.startswith("taken")
-    assert one(host.port_checks([(port, "x")]), f"port {port}").found.startswith("free")
+    with held_port() as port:
+        assert one(host.port_checks([(port, "x")]), f"port {port}").found.startswith("free")
+        with socket.create_server(("127.0.0.1", port)):
+            assert one(host.port_checks([(port, "x")]), f"port {port}").found.startswith("taken")
 
 
 def test_native_core_that_cannot_be_loaded_fails() -> None:
