@@ -8,7 +8,13 @@ import base64
 from dataclasses import replace
 
 from tests.replay.scenarios.openai_calls import TOOLS
-from tests.replay.scenarios.scenario import Json, Scenario, failing, openai_client
+from tests.replay.scenarios.scenario import (
+    Json,
+    Scenario,
+    failing,
+    openai_client,
+    read_until_hang,
+)
 from tests.support.llm_answers import (
     Answer,
     Choice,
@@ -21,12 +27,14 @@ from tests.support.llm_answers import (
     act,
     say,
 )
-from tests.support.llm_server import Script, delivered, in_order
+from tests.support.llm_server import Script, in_order
 from tests.support.tls_relay import TlsRelay, tls_relay
 
 MODEL = "gpt-realtime"
 LIVE_MODEL = "gemini-3.1-flash-live-preview"
 AUDIO = base64.b64encode(bytes(960)).decode()
+LEFT = Delivery(cut="hang", cut_after=6)  # after three deltas
+LIVE_LEFT = Delivery(cut="hang", cut_after=3)
 UNTOLD = ("reasoning",)  # Realtime has no member for it
 
 
@@ -50,7 +58,7 @@ def realtime_script() -> Script:
             Failure(status=400, type="invalid_request_error", message="No such item."),
             say("It is cut short after a few", stop="length", tokens=tokens(150, 8)),
             say("This one fails in the middle.", stop="failed", tokens=tokens(0, 0)),
-            delivered(say("Nobody hears the end of this.", tokens=tokens(160, 9)), cut_after=6),
+            replace(say("Nobody hears the end of this.", tokens=tokens(160, 9)), delivery=LEFT),
             Plain(),
         ]
     )
@@ -100,7 +108,8 @@ def realtime_drive(url: str) -> None:
             ask("error", event_id="event_mine_1")
             ask()
             ask()
-            ask("response.output_text.delta")
+            connection.response.create()
+            read_until_hang(connection, LEFT)
         with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
             connection.session.update(
                 session={
@@ -129,7 +138,7 @@ def live_script() -> Script:
             say("Three cables are left.", tokens=Tokens(input=90, output=7)),
             replace(
                 say("Nobody hears the end of this.", tokens=Tokens(input=99, output=9)),
-                delivery=Delivery(cut_after=3),
+                delivery=LIVE_LEFT,
             ),
             Plain(),
             say("Ahoy.", tokens=Tokens(input=9, output=2)),
@@ -180,8 +189,10 @@ async def _ask_live(relay: TlsRelay) -> None:
                     function_responses=[result | {"response": {"left": 3}}]
                 )
         await ask(session, "And brakes?")
-        async for message in session.receive():
-            if message.text:
+        heard = 0
+        async for _ in session.receive():
+            heard += 1
+            if heard == LIVE_LEFT.cut_after:
                 break
     async with live.connect(model=LIVE_MODEL, config={"response_modalities": ["TEXT"]}) as session:
         await ask(session, "Ahoy?")
