@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from heron_otel.records.telemetry import TelemetryBatch
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.otlp_receiver import Answer, GrpcReceiver, HttpReceiver
 from tests.support.ports import held_port
+from tests.support.processes import until
 from tests.support.scripted_exporter import named_batch
 
 Receiver = GrpcReceiver | HttpReceiver
@@ -366,8 +366,7 @@ def test_queue_delivers_everything_through_an_outage(kind: type[Receiver]) -> No
 
 def wait_for_retries(sender: Sender, count: int) -> None:
     """Wait until ``count`` attempts have failed."""
-    while sender.counters().get("retries", 0) < count:
-        time.sleep(0.01)
+    until(lambda: sender.counters().get("retries", 0) >= count, 60)
 
 
 def test_server_that_comes_late_gets_everything(port: int) -> None:
