@@ -28,12 +28,33 @@ static bool starts_number(uint8_t c)
 	return (c >= '0' && c <= '9') || c == '-';
 }
 
-/* Index of the quote that ends the string whose inside starts at @i, or @len. */
-static size_t string_end(const uint8_t *data, size_t len, size_t i)
+/* Whether the byte at @i, inside a string that starts at @start, is escaped: an odd run of \ ends
+ * in front of it. */
+static bool is_escaped(const uint8_t *data, size_t start, size_t i)
 {
-	while (i < len && data[i] != '"')
-		i += data[i] == '\\' ? 2 : 1;
-	return i < len ? i : len;
+	size_t first = i;
+
+	while (first > start && data[first - 1] == '\\')
+		first--;
+	return (i - first) & 1;
+}
+
+/* Index of the quote that ends the string whose inside starts at @start, or @len. */
+static size_t string_end(const uint8_t *data, size_t len, size_t start)
+{
+	size_t i = start;
+
+	while (i < len) {
+		const uint8_t *quote = memchr(data + i, '"', len - i);
+
+		if (!quote)
+			return len;
+		i = (size_t)(quote - data);
+		if (!is_escaped(data, start, i))
+			return i;
+		i++;
+	}
+	return len;
 }
 
 static size_t number_end(const uint8_t *data, size_t len, size_t i)
