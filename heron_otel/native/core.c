@@ -159,11 +159,14 @@ static void process(struct core *core, uint32_t linktype, uint64_t ts_ns, uint64
 
 	if (drop == DROP_NONE) {
 		side = flow_key_of(&segment, &key);
-		own = is_own_shard(core, &key);
+		flow = flow_recent(&core->flows, &key);
+		own = flow || is_own_shard(core, &key);
 	} else {
 		count_drop(core->frames, drop);
 	}
-	if (own) {
+	if (flow) {
+		hash = flow->hash;
+	} else if (own) {
 		hash = flow_key_hash(core->flows.hash_key, &key);
 		flow = flow_find(&core->flows, &key, hash);
 	}

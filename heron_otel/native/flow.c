@@ -108,13 +108,35 @@ static bool keys_equal(const struct flow_key *a, const struct flow_key *b)
 	       a->address[0][1] == b->address[0][1] && a->address[1][1] == b->address[1][1];
 }
 
-struct flow *flow_find(const struct flow_table *table, const struct flow_key *key, uint64_t hash)
+static size_t recent_index(const struct flow_key *key)
+{
+	uint64_t address = (key->address[0][0] ^ key->address[0][1]) +
+			   3 * (key->address[1][0] ^ key->address[1][1]);
+	uint64_t mixed = address ^ address >> 32 ^ key->port[0] ^ (uint64_t)key->port[1] << 16;
+
+	/* 2^64 over the golden ratio: every bit reaches the upper ones. */
+	return (mixed * 0x9e3779b97f4a7c15ull) >> 32 & (RECENT_FLOWS - 1);
+}
+
+struct flow *flow_recent(const struct flow_table *table, const struct flow_key *key)
+{
+	struct flow *flow = table->recent[recent_index(key)];
+
+	return flow && keys_equal(&flow->key, key) ? flow : NULL;
+}
+
+struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uint64_t hash)
 {
 	size_t mask = table->slot_count - 1;
 
-	for (size_t i = hash & mask; table->slots[i].flow; i = (i + 1) & mask)
-		if (table->slots[i].hash == hash && keys_equal(&table->slots[i].flow->key, key))
-			return table->slots[i].flow;
+	for (size_t i = hash & mask; table->slots[i].flow; i = (i + 1) & mask) {
+		struct flow *flow = table->slots[i].flow;
+
+		if (table->slots[i].hash != hash || !keys_equal(&flow->key, key))
+			continue;
+		table->recent[recent_index(key)] = flow;
+		return flow;
+	}
 	return NULL;
 }
 
@@ -145,12 +167,15 @@ static bool grow(struct flow_table *table)
 	return true;
 }
 
-/* Closes the hole that a removed entry leaves in its probe sequence. */
+/* Forgets where the flow is; closes the hole that it leaves in its probe sequence. */
 static void unplace(struct flow_table *table, const struct flow *flow)
 {
 	size_t mask = table->slot_count - 1;
 	size_t hole = flow->hash & mask;
+	struct flow **recent = &table->recent[recent_index(&flow->key)];
 
+	if (*recent == flow)
+		*recent = NULL;
 	while (table->slots[hole].flow != flow)
 		hole = (hole + 1) & mask;
 	for (size_t i = (hole + 1) & mask; table->slots[i].flow; i = (i + 1) & mask) {
@@ -330,6 +355,7 @@ struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
 	flow->tick = shared->now_ns / TICK_NS;
 	list_append(table, flow, LIST_OPENING);
 	place(table->slots, table->slot_count, flow);
+	table->recent[recent_index(key)] = flow;
 	table->flow_count++;
 	shared->buffered_bytes += sizeof(*flow);
 	shared->counters.flows_opened++;

@@ -87,10 +87,17 @@ struct flow_slot {
 	struct flow *flow; /* NULL: empty */
 };
 
+/*
+ * Flows that had packets lately, by a hash that anyone can work out: whoever makes flows collide
+ * here gains that they are looked up in the table. Most packets belong to few flows.
+ */
+#define RECENT_FLOWS 512u /* power of two; 4 KiB of pointers */
+
 struct flow_table {
 	struct flow_slot *slots; /* open addressing, linear probing */
 	size_t slot_count;	 /* power of two */
 	size_t flow_count;
+	struct flow *recent[RECENT_FLOWS]; /* NULL: none */
 	uint64_t hash_key[2];
 	struct flow *newest[LISTS];
 	struct flow *oldest[LISTS];
@@ -108,7 +115,9 @@ void flow_table_free(struct flow_table *table, struct core_shared *shared);
 int flow_key_of(const struct segment *segment, struct flow_key *key);
 uint64_t flow_key_hash(const uint64_t hash_key[2], const struct flow_key *key);
 
-struct flow *flow_find(const struct flow_table *table, const struct flow_key *key, uint64_t hash);
+/* A flow that flow_find() or flow_open() returned lately, or NULL: ask flow_find(). */
+struct flow *flow_recent(const struct flow_table *table, const struct flow_key *key);
+struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uint64_t hash);
 /* Makes room by evicting the longest idle flow; NULL when out of memory. */
 struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
 		       const struct flow_key *key, uint64_t hash);
