@@ -155,12 +155,6 @@ void exchanges_unpair(struct exchanges *exchanges, struct exchange *exchange)
 	exchanges->orphans++;
 }
 
-bool exchange_unconfirmed(const struct exchange *exchange)
-{
-	return !exchange->next && exchange->response &&
-	       (exchange->unsure || exchange->response->guessed);
-}
-
 struct exchange *exchanges_waiting(const struct exchanges *exchanges)
 {
 	struct exchange *exchange = exchanges->first;

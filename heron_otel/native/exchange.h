@@ -92,7 +92,12 @@ void exchanges_claim_orphan(struct exchanges *exchanges, struct exchange *exchan
 /* Takes the response away again; it waits for its request before all others. */
 void exchanges_unpair(struct exchanges *exchanges, struct exchange *exchange);
 /* Whether a later request could still show that the exchange does not have its own response. */
-bool exchange_unconfirmed(const struct exchange *exchange);
+static inline bool exchange_unconfirmed(const struct exchange *exchange)
+{
+	return !exchange->next && exchange->response &&
+	       (exchange->unsure || exchange->response->guessed);
+}
+
 /* Gives up the oldest response that waits. */
 void exchanges_drop_orphan(struct exchanges *exchanges);
 /* The oldest exchange that can still get a response, or NULL. */

@@ -250,25 +250,41 @@ static void file(struct flow_table *table, struct core_shared *shared, struct fl
 }
 
 /* Puts the flow among those with a timer, or takes it out. A quiet flow costs a tick nothing. */
-static void serve(struct flow_table *table, struct flow *flow, bool waiting)
+static void serve(struct flow_table *table, struct flow *flow)
 {
-	bool service;
+	bool service = flow->timer_ns != UINT64_MAX || direction_has_hole(&flow->direction[0]) ||
+		       direction_has_hole(&flow->direction[1]);
 
-	flow->timer_ns = waiting ? http1_timer(flow->http) : UINT64_MAX;
-	service = flow->timer_ns != UINT64_MAX || direction_has_hole(&flow->direction[0]) ||
-		  direction_has_hole(&flow->direction[1]);
-	if (service && !flow->in_service)
+	if (service == flow->in_service)
+		return;
+	if (service)
 		service_add(table, flow);
-	else if (!service && flow->in_service)
+	else
 		service_remove(table, flow);
+}
+
+static bool is_waiting(const struct flow *flow)
+{
+	return flow->http && http1_waiting(flow->http);
+}
+
+static void set_timer(struct flow *flow)
+{
+	flow->timer_ns = is_waiting(flow) ? http1_timer(flow->http) : UINT64_MAX;
+}
+
+void flow_touch_acked(struct flow_table *table, struct core_shared *shared, struct flow *flow)
+{
+	enum flow_list list = flow->http ? LIST_IDLE : LIST_OPENING;
+
+	serve(table, flow);
+	file(table, shared, flow, is_waiting(flow) ? LIST_WAITING : list);
 }
 
 void flow_touch(struct flow_table *table, struct core_shared *shared, struct flow *flow)
 {
-	bool waiting = flow->http && http1_waiting(flow->http);
-
-	serve(table, flow, waiting);
-	file(table, shared, flow, waiting ? LIST_WAITING : (flow->http ? LIST_IDLE : LIST_OPENING));
+	set_timer(flow);
+	flow_touch_acked(table, shared, flow);
 }
 
 static void free_state(struct core_shared *shared, struct flow *flow)
@@ -352,6 +368,7 @@ struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
 	flow->id = shared->frame;
 	flow->hash = hash;
 	flow->client = -1;
+	flow->timer_ns = UINT64_MAX;
 	flow->tick = shared->now_ns / TICK_NS;
 	list_append(table, flow, LIST_OPENING);
 	place(table->slots, table->slot_count, flow);
@@ -448,12 +465,13 @@ static void tick(struct flow_table *table, struct core_shared *shared, struct fl
 		flow_close(table, shared, flow, STREAM_FIN);
 		return;
 	}
-	if (flow->http && http1_waiting(flow->http))
+	if (is_waiting(flow))
 		http1_tick(flow->http);
+	set_timer(flow);
 	if (progress)
-		flow_touch(table, shared, flow);
+		flow_touch_acked(table, shared, flow);
 	else
-		serve(table, flow, flow->http && http1_waiting(flow->http));
+		serve(table, flow);
 }
 
 void flow_table_tick_run(struct flow_table *table, struct core_shared *shared, uint64_t last_id)

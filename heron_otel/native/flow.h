@@ -127,6 +127,8 @@ void flow_close(struct flow_table *table, struct core_shared *shared, struct flo
 void flow_remove(struct flow_table *table, struct core_shared *shared, struct flow *flow);
 /* Files the flow by what it waits for; call after everything that may change that. */
 void flow_touch(struct flow_table *table, struct core_shared *shared, struct flow *flow);
+/* The same after a packet that told http1_*() nothing: its timer is the one it had. */
+void flow_touch_acked(struct flow_table *table, struct core_shared *shared, struct flow *flow);
 
 /*
  * Timers. begin() picks the flows that are due at shared->now_ns; run() serves those with an id

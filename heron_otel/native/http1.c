@@ -320,11 +320,12 @@ static uint64_t confirmed_ns(const struct http1 *http, const struct exchange *la
 
 uint64_t http1_timer(const struct http1 *http)
 {
-	uint64_t announce_ns = exchanges_announce_ns(&http->exchanges);
-	uint64_t confirm_ns = confirmed_ns(http, http->exchanges.last);
+	uint64_t announce_ns, confirm_ns;
 
 	if (http->websocket)
 		return websocket_timer(http->websocket);
+	announce_ns = exchanges_announce_ns(&http->exchanges);
+	confirm_ns = confirmed_ns(http, http->exchanges.last);
 	return announce_ns < confirm_ns ? announce_ns : confirm_ns;
 }
 

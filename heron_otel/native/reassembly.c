@@ -356,11 +356,6 @@ void direction_acked(struct core_shared *shared, struct direction *direction, ui
 	}
 }
 
-bool direction_has_hole(const struct direction *direction)
-{
-	return direction->doubted || direction->first || (direction->has_fin && !direction->ended);
-}
-
 static bool front_due(const struct core_shared *shared, const struct direction *direction)
 {
 	uint64_t since;

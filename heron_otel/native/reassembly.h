@@ -30,7 +30,11 @@ enum receive_result direction_receive(struct core_shared *shared, struct flow *f
 /* @side's peer acknowledged everything before @ack. */
 void direction_acked(struct core_shared *shared, struct direction *direction, uint32_t ack);
 /* A timer may be due: direction_timer() has to be called on ticks. */
-bool direction_has_hole(const struct direction *direction);
+static inline bool direction_has_hole(const struct direction *direction)
+{
+	return direction->doubted || direction->first || (direction->has_fin && !direction->ended);
+}
+
 bool direction_due(const struct core_shared *shared, const struct direction *direction);
 void direction_timer(struct core_shared *shared, struct flow *flow, int side);
 /* Delivers all that is held in both directions, oldest first, holes as gaps. */

@@ -180,5 +180,5 @@ void tcp_receive(struct flow_table *table, struct core_shared *shared, const str
 	if (flow->direction[side].synced && segment->seq + 1 == flow->direction[side].next_seq &&
 	    !flow->direction[side].ended && !(segment->flags & TCP_SYN))
 		shared->counters.keepalive_probes++;
-	flow_touch(table, shared, flow);
+	flow_touch_acked(table, shared, flow);
 }
