@@ -15,14 +15,19 @@
  */
 #define MAX_STEP_NS (3600ull * 1000000000ull)
 
-struct held_packet {
-	bool present;
+struct packet {
 	uint32_t linktype;
 	uint32_t caplen;
 	uint32_t orig_len;
 	uint64_t ts_ns;
 	uint64_t frame;
-	uint8_t *data;
+	const uint8_t *data;
+};
+
+struct held_packet {
+	bool present;
+	struct packet packet;
+	uint8_t *data; /* of the packet */
 };
 
 struct core {
@@ -144,43 +149,42 @@ static bool is_own_shard(const struct core *core, const struct flow_key *key)
 	return core->shards <= 1 || flow_key_hash(SHARD_KEY, key) % core->shards == core->shard;
 }
 
-static void process(struct core *core, uint32_t linktype, uint64_t ts_ns, uint64_t clock_ns,
-		    uint32_t caplen, uint32_t orig_len, const uint8_t *data)
+static void process(struct core *core, const struct packet *packet, uint64_t clock_ns)
 {
 	struct core_shared *shared = &core->shared;
-	struct segment segment;
-	struct flow_key key;
+	struct arrival arrival;
 	struct flow *flow = NULL;
-	uint64_t hash = 0;
-	int side = 0;
 	bool ticking = move_clock(core, clock_ns);
-	enum drop drop = link_decode(linktype, data, caplen, orig_len, &segment);
 	bool own = false;
+	enum drop drop = link_decode(packet->linktype, packet->data, packet->caplen,
+				     packet->orig_len, &arrival.segment);
 
+	shared->frame = packet->frame;
+	arrival.ts_ns = packet->ts_ns;
 	if (drop == DROP_NONE) {
-		side = flow_key_of(&segment, &key);
-		flow = flow_recent(&core->flows, &key);
-		own = flow || is_own_shard(core, &key);
+		arrival.side = flow_key_of(&arrival.segment, &arrival.key);
+		flow = flow_recent(&core->flows, &arrival.key);
+		own = flow || is_own_shard(core, &arrival.key);
 	} else {
 		count_drop(core->frames, drop);
 	}
 	if (flow) {
-		hash = flow->hash;
+		arrival.hash = flow->hash;
 	} else if (own) {
-		hash = flow_key_hash(core->flows.hash_key, &key);
-		flow = flow_find(&core->flows, &key, hash);
+		arrival.hash = flow_key_hash(core->flows.hash_key, &arrival.key);
+		flow = flow_find(&core->flows, &arrival.key, arrival.hash);
 	}
 	if (ticking) {
 		flow_table_tick_begin(&core->flows, shared);
 		if (flow) {
 			flow_table_tick_run(&core->flows, shared, flow->id);
-			flow = flow_find(&core->flows, &key, hash);
+			flow = flow_find(&core->flows, &arrival.key, arrival.hash);
 		}
 		if (!flow)
 			flow_table_tick_run(&core->flows, shared, UINT64_MAX);
 	}
 	if (own)
-		tcp_receive(&core->flows, shared, &key, hash, flow, side, &segment, ts_ns);
+		tcp_receive(&core->flows, shared, flow, &arrival);
 	if (ticking)
 		flow_table_tick_run(&core->flows, shared, UINT64_MAX);
 }
@@ -188,35 +192,29 @@ static void process(struct core *core, uint32_t linktype, uint64_t ts_ns, uint64
 static void process_held(struct core *core, bool believed)
 {
 	struct held_packet *held = &core->held;
-	uint64_t ts_ns = held->ts_ns;
 
 	held->present = false;
 	if (!believed) {
 		core->frames->clock_jumps++;
-		ts_ns = core->shared.now_ns;
+		held->packet.ts_ns = core->shared.now_ns;
 	}
-	core->shared.frame = held->frame;
-	process(core, held->linktype, ts_ns, ts_ns, held->caplen, held->orig_len, held->data);
+	process(core, &held->packet, held->packet.ts_ns);
 	free(held->data);
 	held->data = NULL;
 }
 
 /* False when out of memory. */
-static bool hold(struct core *core, uint32_t linktype, uint64_t ts_ns, uint32_t caplen,
-		 uint32_t orig_len, const uint8_t *data)
+static bool hold(struct core *core, const struct packet *packet)
 {
 	struct held_packet *held = &core->held;
 
-	held->data = malloc(caplen ? caplen : 1);
+	held->data = malloc(packet->caplen ? packet->caplen : 1);
 	if (!held->data)
 		return false;
-	memcpy(held->data, data, caplen);
+	memcpy(held->data, packet->data, packet->caplen);
 	held->present = true;
-	held->linktype = linktype;
-	held->caplen = caplen;
-	held->orig_len = orig_len;
-	held->ts_ns = ts_ns;
-	held->frame = core->packets;
+	held->packet = *packet;
+	held->packet.data = held->data;
 	return true;
 }
 
@@ -229,33 +227,37 @@ void core_packet(struct core *core, uint32_t linktype, uint64_t ts_ns, uint32_t 
 		 uint32_t orig_len, const uint8_t *data)
 {
 	struct core_shared *shared = &core->shared;
-	uint64_t clock_ns;
+	struct packet packet = {
+		.linktype = linktype,
+		.caplen = caplen,
+		/* No frame is shorter than what was captured of it. */
+		.orig_len = orig_len > caplen ? orig_len : caplen,
+		.ts_ns = ts_ns < CORE_MAX_TIME_NS ? ts_ns : CORE_MAX_TIME_NS,
+		.frame = ++core->packets,
+		.data = data,
+	};
+	uint64_t clock_ns = packet.ts_ns;
 
-	if (ts_ns > CORE_MAX_TIME_NS)
-		ts_ns = CORE_MAX_TIME_NS;
-	clock_ns = ts_ns;
-	if (!core->packets++)
-		core->first_ns = ts_ns;
+	if (packet.frame == 1)
+		core->first_ns = packet.ts_ns;
 	core->frames->packets_read++;
 	core->frames->packet_bytes += caplen;
-	if (caplen < orig_len)
-		core->frames->packets_snapped++;
-	else
-		orig_len = caplen; /* no frame is shorter than what was captured of it */
+	core->frames->packets_snapped += caplen < orig_len;
 	if (core->held.present)
-		process_held(core, is_near(core->held.ts_ns, ts_ns));
-	if (core->packets == 2 && shared->now_ns > ts_ns && !is_near(shared->now_ns, ts_ns)) {
-		/* The first packet was the one from far ahead. */
-		core->frames->clock_jumps++;
-		shared->now_ns = ts_ns;
-		core->next_tick_ns = 0;
-	} else if (core->packets > 1 && ts_ns > shared->now_ns && !is_near(ts_ns, shared->now_ns)) {
-		if (hold(core, linktype, ts_ns, caplen, orig_len, data))
-			return;
-		clock_ns = shared->now_ns;
+		process_held(core, is_near(core->held.packet.ts_ns, packet.ts_ns));
+	if (packet.frame > 1 && !is_near(packet.ts_ns, shared->now_ns)) {
+		if (packet.ts_ns > shared->now_ns) {
+			if (hold(core, &packet))
+				return;
+			clock_ns = shared->now_ns;
+		} else if (packet.frame == 2) {
+			/* The first packet was the one from far ahead. */
+			core->frames->clock_jumps++;
+			shared->now_ns = packet.ts_ns;
+			core->next_tick_ns = 0;
+		}
 	}
-	shared->frame = core->packets;
-	process(core, linktype, ts_ns, clock_ns, caplen, orig_len, data);
+	process(core, &packet, clock_ns);
 }
 
 static void tick_all(struct core *core)
@@ -268,7 +270,7 @@ void core_advance(struct core *core, uint64_t now_ns)
 {
 	if (now_ns > CORE_MAX_TIME_NS)
 		now_ns = CORE_MAX_TIME_NS;
-	if (core->held.present && core->held.ts_ns <= now_ns + MAX_STEP_NS)
+	if (core->held.present && core->held.packet.ts_ns <= now_ns + MAX_STEP_NS)
 		process_held(core, true);
 	if (now_ns <= core->shared.now_ns || !move_clock(core, now_ns))
 		return;

@@ -346,7 +346,7 @@ static struct flow *longest_idle(const struct flow_table *table)
 }
 
 struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
-		       const struct flow_key *key, uint64_t hash)
+		       const struct arrival *arrival)
 {
 	struct flow *flow;
 
@@ -364,15 +364,15 @@ struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
 		shared->counters.flows_refused++;
 		return NULL;
 	}
-	flow->key = *key;
+	flow->key = arrival->key;
 	flow->id = shared->frame;
-	flow->hash = hash;
+	flow->hash = arrival->hash;
 	flow->client = -1;
 	flow->timer_ns = UINT64_MAX;
 	flow->tick = shared->now_ns / TICK_NS;
 	list_append(table, flow, LIST_OPENING);
 	place(table->slots, table->slot_count, flow);
-	table->recent[recent_index(key)] = flow;
+	table->recent[recent_index(&flow->key)] = flow;
 	table->flow_count++;
 	shared->buffered_bytes += sizeof(*flow);
 	shared->counters.flows_opened++;

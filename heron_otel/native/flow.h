@@ -82,6 +82,15 @@ struct flow {
 	struct direction direction[2];
 };
 
+/* One segment as the flow table sees it. */
+struct arrival {
+	struct segment segment;
+	struct flow_key key;
+	uint64_t hash; /* of the key, in this table */
+	uint64_t ts_ns;
+	int side; /* of the sender */
+};
+
 struct flow_slot {
 	uint64_t hash;
 	struct flow *flow; /* NULL: empty */
@@ -120,7 +129,7 @@ struct flow *flow_recent(const struct flow_table *table, const struct flow_key *
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uint64_t hash);
 /* Makes room by evicting the longest idle flow; NULL when out of memory. */
 struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
-		       const struct flow_key *key, uint64_t hash);
+		       const struct arrival *arrival);
 /* Delivers what is held, tells HTTP, keeps the flow to absorb late packets. */
 void flow_close(struct flow_table *table, struct core_shared *shared, struct flow *flow,
 		enum stream_end why);
@@ -141,9 +150,8 @@ void flow_table_tick_run(struct flow_table *table, struct core_shared *shared, u
 /* End of input: closes every flow, in order of id. */
 void flow_table_finish(struct flow_table *table, struct core_shared *shared);
 
-/* tcp.c: one segment of a flow of this shard, sent by @side. */
-void tcp_receive(struct flow_table *table, struct core_shared *shared, const struct flow_key *key,
-		 uint64_t hash, struct flow *flow, int side, const struct segment *segment,
-		 uint64_t ts_ns);
+/* tcp.c: one segment of this shard. @flow: what it belongs to; NULL: nothing that is known. */
+void tcp_receive(struct flow_table *table, struct core_shared *shared, struct flow *flow,
+		 const struct arrival *arrival);
 
 #endif

@@ -22,6 +22,13 @@ static enum drop ends_early(uint32_t caplen, uint32_t wire_len)
 	return caplen < wire_len ? DROP_TRUNCATED : DROP_MALFORMED;
 }
 
+/* What an IP header says about what follows it. */
+struct extent {
+	uint32_t offset;
+	uint32_t caplen; /* bytes at hand */
+	uint32_t len;	 /* bytes on the wire */
+};
+
 /* @len: TCP header and payload as the IP header counts them; @caplen of them are at hand. */
 static enum drop tcp_decode(const uint8_t *data, uint32_t caplen, uint32_t len,
 			    struct segment *segment)
@@ -54,7 +61,7 @@ static uint32_t offloaded_len(uint32_t caplen, uint32_t wire_len)
 }
 
 static enum drop ipv4_decode(const uint8_t *data, uint32_t caplen, uint32_t wire_len,
-			     struct segment *segment)
+			     struct segment *segment, struct extent *content)
 {
 	if (caplen < 20)
 		return ends_early(caplen, wire_len);
@@ -79,11 +86,12 @@ static enum drop ipv4_decode(const uint8_t *data, uint32_t caplen, uint32_t wire
 	segment->address[1] = data + 16;
 	if (caplen > total)
 		caplen = total; /* link-layer padding */
-	return tcp_decode(data + header, caplen - header, total - header, segment);
+	*content = (struct extent){header, caplen - header, total - header};
+	return DROP_NONE;
 }
 
 static enum drop ipv6_decode(const uint8_t *data, uint32_t caplen, uint32_t wire_len,
-			     struct segment *segment)
+			     struct segment *segment, struct extent *content)
 {
 	if (caplen < 40)
 		return ends_early(caplen, wire_len);
@@ -133,20 +141,29 @@ static enum drop ipv6_decode(const uint8_t *data, uint32_t caplen, uint32_t wire
 	segment->family = 6;
 	segment->address[0] = data + 8;
 	segment->address[1] = data + 24;
-	return tcp_decode(data + offset, caplen - offset, total - offset, segment);
+	*content = (struct extent){offset, caplen - offset, total - offset};
+	return DROP_NONE;
 }
 
 enum drop ip_decode(const uint8_t *data, uint32_t caplen, uint32_t wire_len,
 		    struct segment *segment)
 {
+	struct extent content;
+	enum drop drop;
+
 	if (!caplen)
 		return ends_early(caplen, wire_len);
 	switch (data[0] >> 4) {
 	case 4:
-		return ipv4_decode(data, caplen, wire_len, segment);
+		drop = ipv4_decode(data, caplen, wire_len, segment, &content);
+		break;
 	case 6:
-		return ipv6_decode(data, caplen, wire_len, segment);
+		drop = ipv6_decode(data, caplen, wire_len, segment, &content);
+		break;
 	default:
 		return DROP_NOT_IP;
 	}
+	if (drop != DROP_NONE)
+		return drop;
+	return tcp_decode(data + content.offset, content.caplen, content.len, segment);
 }

@@ -22,23 +22,25 @@ static bool is_other_connection(const struct flow *flow, int side, const struct 
 	       segment->ack - peer->base_seq > peer->offset;
 }
 
-static struct flow *reopen(struct flow_table *table, struct core_shared *shared,
-			   const struct flow_key *key, uint64_t hash, struct flow *flow)
+static struct flow *reopen(struct flow_table *table, struct core_shared *shared, struct flow *flow,
+			   const struct arrival *arrival)
 {
 	flow_close(table, shared, flow, STREAM_REPLACED);
 	flow_remove(table, shared, flow);
-	return flow_open(table, shared, key, hash);
+	return flow_open(table, shared, arrival);
 }
 
 /* Returns the flow that the rest of the segment belongs to, NULL when there is none. */
 static struct flow *receive_syn(struct flow_table *table, struct core_shared *shared,
-				const struct flow_key *key, uint64_t hash, struct flow *flow,
-				int side, const struct segment *segment)
+				struct flow *flow, const struct arrival *arrival)
 {
+	const struct segment *segment = &arrival->segment;
+	int side = arrival->side;
+
 	if (!flow)
-		flow = flow_open(table, shared, key, hash);
+		flow = flow_open(table, shared, arrival);
 	else if (is_other_connection(flow, side, segment))
-		flow = reopen(table, shared, key, hash, flow);
+		flow = reopen(table, shared, flow, arrival);
 	if (!flow)
 		return NULL;
 	if (!flow->direction[side].synced)
@@ -85,10 +87,12 @@ static bool open_http(struct core_shared *shared, struct flow *flow)
 	return true;
 }
 
-static void receive_payload(struct flow_table *table, struct core_shared *shared,
-			    const struct flow_key *key, uint64_t hash, struct flow *flow, int side,
-			    const struct segment *segment, uint64_t ts_ns)
+static void receive_payload(struct flow_table *table, struct core_shared *shared, struct flow *flow,
+			    const struct arrival *arrival)
 {
+	const struct segment *segment = &arrival->segment;
+	uint64_t ts_ns = arrival->ts_ns;
+	int side = arrival->side;
 	uint32_t seq = segment->seq + !!(segment->flags & TCP_SYN);
 
 	if (segment->len && !flow->http && !open_http(shared, flow)) {
@@ -98,7 +102,7 @@ static void receive_payload(struct flow_table *table, struct core_shared *shared
 	}
 	if (direction_receive(shared, flow, side, seq, segment, ts_ns) ==
 	    RECEIVE_OTHER_CONNECTION) {
-		flow = reopen(table, shared, key, hash, flow);
+		flow = reopen(table, shared, flow, arrival);
 		if (!flow)
 			return;
 		if (segment->len && !open_http(shared, flow)) {
@@ -127,58 +131,88 @@ static bool outlives_closed(struct core_shared *shared, const struct flow *flow,
 	return false;
 }
 
-void tcp_receive(struct flow_table *table, struct core_shared *shared, const struct flow_key *key,
-		 uint64_t hash, struct flow *flow, int side, const struct segment *segment,
-		 uint64_t ts_ns)
+/* Neither payload nor an end. */
+static void receive_acknowledgement(struct flow_table *table, struct core_shared *shared,
+				    struct flow *flow, const struct arrival *arrival)
 {
-	shared->counters.segments++;
-	shared->counters.segment_bytes += segment->len;
+	const struct segment *segment = &arrival->segment;
+	const struct direction *own = &flow->direction[arrival->side];
+
+	if (own->synced && segment->seq + 1 == own->next_seq && !own->ended &&
+	    !(segment->flags & TCP_SYN))
+		shared->counters.keepalive_probes++;
+	flow_touch_acked(table, shared, flow);
+}
+
+static void receive_rst(struct flow_table *table, struct core_shared *shared, struct flow *flow,
+			const struct arrival *arrival)
+{
+	if (!is_plausible_rst(flow, arrival->side, &arrival->segment)) {
+		shared->counters.stray_segments++;
+		return;
+	}
+	if (flow->http)
+		http1_closing(flow->http, arrival->side);
+	flow_close(table, shared, flow, STREAM_RESET);
+}
+
+/*
+ * The flow that the segment is for if it begins one, follows a closed one, or if none is known.
+ * NULL: the segment changes nothing.
+ */
+static struct flow *find_or_open(struct flow_table *table, struct core_shared *shared,
+				 struct flow *flow, const struct arrival *arrival)
+{
+	const struct segment *segment = &arrival->segment;
+
 	if (segment->flags & TCP_SYN && !(segment->flags & TCP_RST)) {
-		flow = receive_syn(table, shared, key, hash, flow, side, segment);
+		flow = receive_syn(table, shared, flow, arrival);
 		if (!flow)
-			return;
+			return NULL;
 	}
 	if (!flow) {
 		/* Acknowledgements and ends of connections that were never seen alive. */
 		if (!segment->len || segment->flags & TCP_RST) {
 			shared->counters.unowned_segments++;
-			return;
+			return NULL;
 		}
-		flow = flow_open(table, shared, key, hash);
+		flow = flow_open(table, shared, arrival);
 		if (!flow)
-			return;
+			return NULL;
 	}
-	if (flow->list == LIST_CLOSED) {
-		if (!outlives_closed(shared, flow, side, segment))
-			return;
-		flow = reopen(table, shared, key, hash, flow);
+	if (flow->list != LIST_CLOSED)
+		return flow;
+	if (!outlives_closed(shared, flow, arrival->side, segment))
+		return NULL;
+	return reopen(table, shared, flow, arrival);
+}
+
+void tcp_receive(struct flow_table *table, struct core_shared *shared, struct flow *flow,
+		 const struct arrival *arrival)
+{
+	const struct segment *segment = &arrival->segment;
+
+	shared->counters.segments++;
+	shared->counters.segment_bytes += segment->len;
+	if (!flow || flow->list == LIST_CLOSED || segment->flags & TCP_SYN) {
+		flow = find_or_open(table, shared, flow, arrival);
 		if (!flow)
 			return;
 	}
 	if (segment->flags & TCP_RST) {
-		if (!is_plausible_rst(flow, side, segment)) {
-			shared->counters.stray_segments++;
-			return;
-		}
-		if (flow->http)
-			http1_closing(flow->http, side);
-		flow_close(table, shared, flow, STREAM_RESET);
+		receive_rst(table, shared, flow, arrival);
 		return;
 	}
 	if (segment->flags & TCP_ACK) {
-		struct direction *peer = &flow->direction[!side];
+		struct direction *peer = &flow->direction[!arrival->side];
 
 		if (peer->synced)
 			direction_acked(shared, peer, segment->ack);
 		else
 			direction_sync(peer, segment->ack);
 	}
-	if (segment->len || segment->flags & TCP_FIN) {
-		receive_payload(table, shared, key, hash, flow, side, segment, ts_ns);
-		return;
-	}
-	if (flow->direction[side].synced && segment->seq + 1 == flow->direction[side].next_seq &&
-	    !flow->direction[side].ended && !(segment->flags & TCP_SYN))
-		shared->counters.keepalive_probes++;
-	flow_touch_acked(table, shared, flow);
+	if (segment->len || segment->flags & TCP_FIN)
+		receive_payload(table, shared, flow, arrival);
+	else
+		receive_acknowledgement(table, shared, flow, arrival);
 }
