@@ -94,14 +94,6 @@ static size_t read_content(struct http1 *http, int side, const uint8_t *data, si
 	return len;
 }
 
-int stream_hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void bad_chunk(struct http1 *http, int side)
 {
 	http->shared->counters.bad_chunk++;
@@ -144,10 +136,35 @@ static bool take_chunk_line_byte(struct stream *stream, uint8_t c)
 	return false;
 }
 
+/* Reads a whole line of nothing but digits, as most are; 0: this one is read byte by byte. */
+static size_t read_plain_chunk_size(struct stream *stream, const uint8_t *data, size_t len)
+{
+	uint64_t size = 0;
+	size_t i;
+
+	if (stream->line_bytes)
+		return 0;
+	for (i = 0; i < len && i < MAX_CHUNK_DIGITS; i++) {
+		int digit = stream_hex_value(data[i]);
+
+		if (digit < 0)
+			break;
+		size = size << 4 | (uint64_t)digit;
+	}
+	if (i == 0 || len - i < 2 || data[i] != '\r' || data[i + 1] != '\n')
+		return 0;
+	stream->remaining = size;
+	end_chunk_line(stream);
+	return i + 2;
+}
+
 static size_t read_chunk_size(struct http1 *http, int side, const uint8_t *data, size_t len)
 {
 	struct stream *stream = &http->streams[side];
+	size_t line = read_plain_chunk_size(stream, data, len);
 
+	if (line)
+		return line;
 	for (size_t i = 0; i < len; i++) {
 		if (!take_chunk_line_byte(stream, data[i])) {
 			bad_chunk(http, side);
@@ -159,10 +176,14 @@ static size_t read_chunk_size(struct http1 *http, int side, const uint8_t *data,
 	return len;
 }
 
-static size_t read_chunk_end(struct http1 *http, int side, const uint8_t *data)
+static size_t read_chunk_end(struct http1 *http, int side, const uint8_t *data, size_t len)
 {
 	struct stream *stream = &http->streams[side];
 
+	if (len > 1 && data[0] == '\r' && data[1] == '\n' && !stream->line_bytes) {
+		stream_enter_chunk_size(stream);
+		return 2;
+	}
 	if (*data == '\n') {
 		stream_enter_chunk_size(stream);
 		return 1;
@@ -242,7 +263,7 @@ void stream_read(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, con
 			used = read_chunk_size(http, side, data, len);
 			break;
 		case AT_CHUNK_END:
-			used = read_chunk_end(http, side, data);
+			used = read_chunk_end(http, side, data, len);
 			break;
 		case AT_TRAILERS:
 			used = read_trailers(http, side, data, len);

@@ -69,7 +69,13 @@ void stream_read(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, con
 size_t stream_seek(struct http1 *http, int side, uint64_t ts_ns, uint32_t seq, const uint8_t *data,
 		   size_t len);
 /* Value of a hexadecimal digit, -1: none. */
-int stream_hex_value(uint8_t c);
+static inline int stream_hex_value(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 /* http1_begin.c: begins the message whose head is the @len bytes at @data. */
 void stream_take_head(struct http1 *http, int side, const uint8_t *data, size_t len,
