@@ -181,36 +181,39 @@ static bool starts_with(const uint8_t *line, size_t len, const char *prefix)
 	return len >= want && !memcmp(line, prefix, want);
 }
 
+/*
+ * Where the value of the field @name begins in @line, one space after the colon left out; 0: the
+ * line is another field. A line without a colon is the name of a field without a value.
+ */
+static inline size_t field_value(const uint8_t *line, size_t len, const char *name)
+{
+	size_t i = strlen(name);
+
+	if (len < i || memcmp(line, name, i))
+		return 0;
+	if (i == len)
+		return i;
+	if (line[i++] != ':')
+		return 0;
+	return i < len && line[i] == ' ' ? i + 1 : i;
+}
+
 /* @in_input: @line stays where it is until the end of this sse_feed(). */
 static void read_field(struct sse *sse, const uint8_t *line, size_t len, bool in_input)
 {
-	const uint8_t *value;
-	size_t name_len, value_len;
+	size_t value = field_value(line, len, "data");
 
-	if (line[0] == ':') {
-		sse->shared->counters.event_comments++;
+	if (value) {
+		add_data(sse, line + value, len - value, in_input);
 		return;
 	}
-	for (name_len = 0; name_len < len && name_len < 6 && line[name_len] != ':'; name_len++)
-		;
-	if (name_len < len && line[name_len] != ':')
-		return; /* longer than any name we know */
-	value = line + name_len;
-	value_len = len - name_len;
-	if (value_len) {
-		value++; /* the colon */
-		value_len--;
-	}
-	if (value_len && *value == ' ') {
-		value++;
-		value_len--;
-	}
-	if (name_len == 4 && !memcmp(line, "data", 4)) {
-		add_data(sse, value, value_len, in_input);
-	} else if (name_len == 5 && !memcmp(line, "event", 5)) {
+	value = field_value(line, len, "event");
+	if (value) {
 		sse->name.size = 0;
-		if (!bytes_append(sse->shared, &sse->name, value, value_len))
+		if (!bytes_append(sse->shared, &sse->name, line + value, len - value))
 			drop_event(sse, false);
+	} else if (line[0] == ':') {
+		sse->shared->counters.event_comments++;
 	}
 }
 
@@ -344,7 +347,8 @@ void sse_feed(struct sse *sse, uint64_t at_ns, const uint8_t *data, size_t len)
 			}
 		}
 		if (!lf || lf < data) {
-			lf = memchr(data, '\n', (size_t)(end - data));
+			/* A blank line ends nearly every event. */
+			lf = *data == '\n' ? data : memchr(data, '\n', (size_t)(end - data));
 			lf = lf ? lf : end;
 		}
 		if (!cr || cr < data) {
