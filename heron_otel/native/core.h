@@ -6,7 +6,7 @@
  *   capture_stream.c          bytes of a capture file, compressed or not
  *   reader.c, pcapng.c        capture file formats        -> core_packet()
  *   link.c, ip.c              link and network layers     -> struct segment
- *   flow.c, tcp.c             flow table, TCP connections
+ *   flow_key.c, flow.c, tcp.c flow table, TCP connections
  *   reassembly.c              one direction in order      -> http1_*()
  *   plaintext.c               streams without packets     -> http1_*()
  *   http1*.c, exchange.c      HTTP/1.x framing, pairing of requests and responses

@@ -8,121 +8,11 @@
 /* Event time for which a closed flow absorbs late copies: a maximum segment lifetime in use. */
 #define CLOSED_NS 30000000000ull
 
-static uint64_t load_be64(const uint8_t *p)
-{
-	return (uint64_t)load_be32(p) << 32 | load_be32(p + 4);
-}
-
-int flow_key_of(const struct segment *segment, struct flow_key *key)
-{
-	uint64_t a[2] = {0, 0};
-	uint64_t b[2] = {0, 0};
-	uint16_t port_a = segment->port[0];
-	uint16_t port_b = segment->port[1];
-	int side = 0;
-
-	if (segment->family == 4) {
-		a[0] = (uint64_t)load_be32(segment->address[0]) << 32;
-		b[0] = (uint64_t)load_be32(segment->address[1]) << 32;
-	} else {
-		a[0] = load_be64(segment->address[0]);
-		a[1] = load_be64(segment->address[0] + 8);
-		b[0] = load_be64(segment->address[1]);
-		b[1] = load_be64(segment->address[1] + 8);
-	}
-	if (a[0] != b[0])
-		side = a[0] > b[0];
-	else if (a[1] != b[1])
-		side = a[1] > b[1];
-	else
-		side = port_a > port_b;
-	key->address[side][0] = a[0];
-	key->address[side][1] = a[1];
-	key->address[!side][0] = b[0];
-	key->address[!side][1] = b[1];
-	key->port[side] = port_a;
-	key->port[!side] = port_b;
-	key->family = segment->family;
-	return side;
-}
-
-static uint64_t rotate(uint64_t x, int bits)
-{
-	return x << bits | x >> (64 - bits);
-}
-
-static void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3 over whole words (Aumasson and Bernstein): flows are chosen by those we watch. */
-uint64_t flow_key_hash(const uint64_t hash_key[2], const struct flow_key *key)
-{
-	uint64_t v[4] = {hash_key[0] ^ 0x736f6d6570736575ull, hash_key[1] ^ 0x646f72616e646f6dull,
-			 hash_key[0] ^ 0x6c7967656e657261ull, hash_key[1] ^ 0x7465646279746573ull};
-	uint64_t words[5];
-	int count = 0;
-
-	if (key->family == 4) {
-		words[count++] = key->address[0][0] | key->address[1][0] >> 32;
-	} else {
-		words[count++] = key->address[0][0];
-		words[count++] = key->address[0][1];
-		words[count++] = key->address[1][0];
-		words[count++] = key->address[1][1];
-	}
-	words[count++] = (uint64_t)key->family << 32 | (uint64_t)key->port[0] << 16 | key->port[1];
-	for (int i = 0; i < count; i++) {
-		v[3] ^= words[i];
-		sip_round(v);
-		v[0] ^= words[i];
-	}
-	v[2] ^= 0xff;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
 bool flow_table_init(struct flow_table *table)
 {
 	table->slots = calloc(FIRST_SLOTS, sizeof(*table->slots));
 	table->slot_count = FIRST_SLOTS;
 	return table->slots;
-}
-
-static bool keys_equal(const struct flow_key *a, const struct flow_key *b)
-{
-	return a->address[0][0] == b->address[0][0] && a->address[1][0] == b->address[1][0] &&
-	       a->port[0] == b->port[0] && a->port[1] == b->port[1] && a->family == b->family &&
-	       a->address[0][1] == b->address[0][1] && a->address[1][1] == b->address[1][1];
-}
-
-static size_t recent_index(const struct flow_key *key)
-{
-	uint64_t address = (key->address[0][0] ^ key->address[0][1]) +
-			   3 * (key->address[1][0] ^ key->address[1][1]);
-	uint64_t mixed = address ^ address >> 32 ^ key->port[0] ^ (uint64_t)key->port[1] << 16;
-
-	/* 2^64 over the golden ratio: every bit reaches the upper ones. */
-	return (mixed * 0x9e3779b97f4a7c15ull) >> 32 & (RECENT_FLOWS - 1);
-}
-
-struct flow *flow_recent(const struct flow_table *table, const struct flow_key *key)
-{
-	struct flow *flow = table->recent[recent_index(key)];
-
-	return flow && keys_equal(&flow->key, key) ? flow : NULL;
 }
 
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uint64_t hash)
@@ -132,9 +22,9 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uin
 	for (size_t i = hash & mask; table->slots[i].flow; i = (i + 1) & mask) {
 		struct flow *flow = table->slots[i].flow;
 
-		if (table->slots[i].hash != hash || !keys_equal(&flow->key, key))
+		if (table->slots[i].hash != hash || !flow_keys_equal(&flow->key, key))
 			continue;
-		table->recent[recent_index(key)] = flow;
+		table->recent[flow_key_place(key, RECENT_FLOWS)] = flow;
 		return flow;
 	}
 	return NULL;
@@ -172,7 +62,7 @@ static void unplace(struct flow_table *table, const struct flow *flow)
 {
 	size_t mask = table->slot_count - 1;
 	size_t hole = flow->hash & mask;
-	struct flow **recent = &table->recent[recent_index(&flow->key)];
+	struct flow **recent = &table->recent[flow_key_place(&flow->key, RECENT_FLOWS)];
 
 	if (*recent == flow)
 		*recent = NULL;
@@ -372,7 +262,7 @@ struct flow *flow_open(struct flow_table *table, struct core_shared *shared,
 	flow->tick = shared->now_ns / TICK_NS;
 	list_append(table, flow, LIST_OPENING);
 	place(table->slots, table->slot_count, flow);
-	table->recent[recent_index(&flow->key)] = flow;
+	table->recent[flow_key_place(&flow->key, RECENT_FLOWS)] = flow;
 	table->flow_count++;
 	shared->buffered_bytes += sizeof(*flow);
 	shared->counters.flows_opened++;

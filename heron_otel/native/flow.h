@@ -6,17 +6,10 @@
 #ifndef HERON_FLOW_H
 #define HERON_FLOW_H
 
+#include "flow_key.h"
 #include "http1.h"
-#include "segment.h"
 
 #define TICK_NS 100000000ull /* granularity of every timer below */
-
-/* Both endpoints; the lower (address, port) is endpoint 0. Unused bytes are 0. */
-struct flow_key {
-	uint64_t address[2][2];
-	uint16_t port[2];
-	uint32_t family;
-};
 
 /* Bytes that arrived before the bytes in front of them. */
 struct chunk {
@@ -120,12 +113,14 @@ struct flow_table {
 bool flow_table_init(struct flow_table *table);
 void flow_table_free(struct flow_table *table, struct core_shared *shared);
 
-/* Fills @key from @segment; returns the side (0 or 1) of the sender. */
-int flow_key_of(const struct segment *segment, struct flow_key *key);
-uint64_t flow_key_hash(const uint64_t hash_key[2], const struct flow_key *key);
-
 /* A flow that flow_find() or flow_open() returned lately, or NULL: ask flow_find(). */
-struct flow *flow_recent(const struct flow_table *table, const struct flow_key *key);
+static inline struct flow *flow_recent(const struct flow_table *table, const struct flow_key *key)
+{
+	struct flow *flow = table->recent[flow_key_place(key, RECENT_FLOWS)];
+
+	return flow && flow_keys_equal(&flow->key, key) ? flow : NULL;
+}
+
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uint64_t hash);
 /* Makes room by evicting the longest idle flow; NULL when out of memory. */
 struct flow *flow_open(struct flow_table *table, struct core_shared *shared,

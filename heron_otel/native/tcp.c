@@ -68,7 +68,7 @@ static bool is_plausible_rst(const struct flow *flow, int side, const struct seg
 static bool open_http(struct core_shared *shared, struct flow *flow)
 {
 	struct connection_identity identity = {.flow_id = flow->id,
-					       .family = (uint8_t)flow->key.family};
+					       .family = flow_key_family(&flow->key)};
 
 	for (int side = 0; side < 2; side++) {
 		uint8_t *address = identity.address[side];
@@ -77,7 +77,7 @@ static bool open_http(struct core_shared *shared, struct flow *flow)
 			for (int byte = 0; byte < 8; byte++)
 				*address++ =
 					(uint8_t)(flow->key.address[side][word] >> (56 - 8 * byte));
-		identity.port[side] = flow->key.port[side];
+		identity.port[side] = flow_key_port(&flow->key, side);
 	}
 	flow->http = http1_new(shared, &identity);
 	if (!flow->http)
