@@ -26,7 +26,7 @@ bool batch_reserve(struct batch *batch, size_t len)
 		return false;
 	if (batch->capacity - batch->size >= len)
 		return true;
-	if (len > BATCH_MAX_BYTES || batch->size + len > BATCH_MAX_BYTES) {
+	if (batch->fixed || len > BATCH_MAX_BYTES || batch->size + len > BATCH_MAX_BYTES) {
 		batch->failed = true;
 		return false;
 	}

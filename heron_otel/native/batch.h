@@ -18,6 +18,7 @@ struct batch {
 	uint8_t *data;
 	size_t size;
 	size_t capacity;
+	bool fixed;   /* the memory is not its own: what does not fit fails */
 	bool failed;  /* out of memory: the record being written is dropped by batch_commit() */
 	size_t mark;  /* where the buffer ended before the record being written */
 	size_t start; /* first byte of the record being written */

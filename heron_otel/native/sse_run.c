@@ -226,21 +226,34 @@ static void write_open(const struct sse_runs *runs, struct batch *batch)
 	batch_bin(batch, runs->lengths.data, runs->lengths.size);
 }
 
+/* What write_open() needs at most: batch_str() may double a text, a head has up to 9 bytes. */
+static size_t open_bound(const struct sse_runs *runs)
+{
+	size_t heads = 9 + 3 * SSE_SLOTS;
+	size_t bound = 9 * heads + 2 * runs->name.size + runs->literal.size + runs->lengths.size;
+
+	for (uint32_t k = 0; k < runs->slots; k++)
+		bound += 2 * runs->slot[k].key_len + runs->values[k].size;
+	return bound;
+}
+
 /* Moves the open run to the finished ones. The template stays for events that come back to it. */
 static bool close_run(struct core_shared *shared, struct sse_runs *runs)
 {
-	struct batch *batch = shared->batch;
-	bool kept;
+	struct bytes *packed = &runs->packed;
+	struct batch batch = {.fixed = true};
 
 	if (runs->count == 0)
 		return true;
-	batch_begin(batch); /* only a place to write: taken back below */
-	write_open(runs, batch);
-	kept = !batch->failed && bytes_append(shared, &runs->packed, batch->data + batch->start,
-					      batch->size - batch->start);
-	batch_cancel(batch);
-	if (!kept)
+	if (!bytes_reserve(shared, packed, open_bound(runs)))
 		return false;
+	batch.data = packed->data;
+	batch.size = packed->size;
+	batch.capacity = packed->capacity;
+	write_open(runs, &batch);
+	if (batch.failed)
+		return false;
+	packed->size = batch.size;
 	runs->runs++;
 	runs->count = 0;
 	runs->lengths.size = 0;
