@@ -112,19 +112,21 @@ static bool is_ip_family(uint32_t family)
 enum drop link_decode(uint32_t linktype, const uint8_t *data, uint32_t caplen, uint32_t orig_len,
 		      struct segment *segment)
 {
+	uint32_t header, type_at; /* of links whose header holds an EtherType */
+
 	switch (linktype) {
 	case LINKTYPE_ETHERNET:
-		if (caplen < 14)
-			return ends_early(caplen, orig_len);
-		return ethertype_decode(load_be16(data + 12), data, caplen, orig_len, 14, segment);
+		header = 14;
+		type_at = 12;
+		break;
 	case LINKTYPE_LINUX_SLL:
-		if (caplen < 16)
-			return ends_early(caplen, orig_len);
-		return ethertype_decode(load_be16(data + 14), data, caplen, orig_len, 16, segment);
+		header = 16;
+		type_at = 14;
+		break;
 	case LINKTYPE_LINUX_SLL2:
-		if (caplen < 20)
-			return ends_early(caplen, orig_len);
-		return ethertype_decode(load_be16(data), data, caplen, orig_len, 20, segment);
+		header = 20;
+		type_at = 0;
+		break;
 	case LINKTYPE_NULL:
 	case LINKTYPE_LOOP:
 		if (caplen < 4)
@@ -144,4 +146,7 @@ enum drop link_decode(uint32_t linktype, const uint8_t *data, uint32_t caplen, u
 	default:
 		return DROP_LINKTYPE;
 	}
+	if (caplen < header)
+		return ends_early(caplen, orig_len);
+	return ethertype_decode(load_be16(data + type_at), data, caplen, orig_len, header, segment);
 }

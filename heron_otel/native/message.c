@@ -14,7 +14,6 @@ struct content_target {
 	struct core_shared *shared;
 	struct message *message;
 	uint64_t at_ns;
-	uint64_t expected;
 };
 
 struct message *message_new(struct core_shared *shared, const struct http1_head *head)
@@ -118,18 +117,25 @@ static void store(struct core_shared *shared, struct message *message, const uin
 		message->flags |= BODY_TRUNCATED;
 }
 
-static void take_content(void *context, const uint8_t *data, size_t len)
+/* Content without content coding. */
+static inline void add_content(struct core_shared *shared, struct message *message, uint64_t at_ns,
+			       const uint8_t *data, size_t len, uint64_t expected)
 {
-	struct content_target *target = context;
-	struct message *message = target->message;
-
 	if (message->content_at_ns == 0)
-		message->content_at_ns = target->at_ns;
+		message->content_at_ns = at_ns;
 	message->content_bytes += len;
 	if (message->sse)
-		sse_feed(message->sse, target->at_ns, data, len);
+		sse_feed(message->sse, at_ns, data, len);
 	else
-		store(target->shared, message, data, len, target->expected);
+		store(shared, message, data, len, expected);
+}
+
+static void take_decoded(void *context, const uint8_t *data, size_t len)
+{
+	struct content_target *target = context;
+
+	/* The size that the head tells is that of the encoded form. */
+	add_content(target->shared, target->message, target->at_ns, data, len, 0);
 }
 
 static void stop_decoding(struct message *message)
@@ -139,10 +145,12 @@ static void stop_decoding(struct message *message)
 	message->deaf = true;
 }
 
-static void decode(struct core_shared *shared, struct message *message,
-		   struct content_target *target, const uint8_t *data, size_t len)
+static void decode(struct core_shared *shared, struct message *message, uint64_t at_ns,
+		   const uint8_t *data, size_t len)
 {
-	switch (decoder_feed(message->decoder, data, len, take_content, target)) {
+	struct content_target target = {shared, message, at_ns};
+
+	switch (decoder_feed(message->decoder, data, len, take_decoded, &target)) {
 	case CODING_OK:
 		return;
 	case CODING_CORRUPT:
@@ -163,18 +171,14 @@ static void decode(struct core_shared *shared, struct message *message,
 void message_body(struct core_shared *shared, struct message *message, uint64_t at_ns,
 		  const uint8_t *data, size_t len, uint64_t expected)
 {
-	struct content_target target = {shared, message, at_ns, expected};
-
 	message->ended_at_ns = at_ns;
 	message->encoded_bytes += len;
 	if (message->deaf)
 		return;
-	if (!message->decoder) {
-		take_content(&target, data, len);
-		return;
-	}
-	target.expected = 0; /* told for the encoded form */
-	decode(shared, message, &target, data, len);
+	if (message->decoder)
+		decode(shared, message, at_ns, data, len);
+	else
+		add_content(shared, message, at_ns, data, len, expected);
 }
 
 void message_gap(struct core_shared *shared, struct message *message, uint64_t missing)
