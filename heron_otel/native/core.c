@@ -149,7 +149,9 @@ static bool is_own_shard(const struct core *core, const struct flow_key *key)
 	return core->shards <= 1 || flow_key_hash(SHARD_KEY, key) % core->shards == core->shard;
 }
 
-static void process(struct core *core, const struct packet *packet, uint64_t clock_ns)
+/* Inlined where it is used, for every packet; process_held() is the rare place. */
+static inline __attribute__((always_inline)) void
+process(struct core *core, const struct packet *packet, uint64_t clock_ns)
 {
 	struct core_shared *shared = &core->shared;
 	struct arrival arrival;
@@ -189,7 +191,7 @@ static void process(struct core *core, const struct packet *packet, uint64_t clo
 		flow_table_tick_run(&core->flows, shared, UINT64_MAX);
 }
 
-static void process_held(struct core *core, bool believed)
+static __attribute__((noinline)) void process_held(struct core *core, bool believed)
 {
 	struct held_packet *held = &core->held;
 

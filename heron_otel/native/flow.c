@@ -160,7 +160,7 @@ static bool is_waiting(const struct flow *flow)
 
 static void set_timer(struct flow *flow)
 {
-	flow->timer_ns = is_waiting(flow) ? http1_timer(flow->http) : UINT64_MAX;
+	flow->timer_ns = flow->http ? http1_timer(flow->http) : UINT64_MAX;
 }
 
 void flow_touch_acked(struct flow_table *table, struct core_shared *shared, struct flow *flow)

@@ -81,7 +81,10 @@ void http1_end(struct http1 *http, int side, uint64_t ts_ns, enum stream_end why
  * more often; announces exchanges that are open longer than announce_after_ns.
  */
 void http1_tick(struct http1 *http);
-/* Event time from which on http1_tick() has something to do; UINT64_MAX: nothing so far. */
+/*
+ * Event time from which on http1_tick() has something to do; UINT64_MAX: nothing so far, and never
+ * without http1_waiting().
+ */
 uint64_t http1_timer(const struct http1 *http);
 /* A request, response or WebSocket is outstanding: exchange_idle_ns applies instead of
  * flow_idle_ns. */
