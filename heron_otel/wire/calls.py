@@ -38,6 +38,7 @@ from heron_otel.wire.llm_like import Sign, is_llm_like, request_signs, response_
 from heron_otel.wire.mcp import Mcp
 from heron_otel.wire.messages import MEMO_BYTES, Memory
 from heron_otel.wire.operations import OperationFold
+from heron_otel.wire.plain_answers import NotPlainError
 from heron_otel.wire.plain_chat import read_chat
 from heron_otel.wire.plain_messages import read_message
 from heron_otel.wire.providers import Providers, provider_of_path
@@ -48,10 +49,11 @@ from heron_otel.wire.unrecognised import Unrecognised
 MAX_OPEN_CALLS = 4096
 """Default bound of announced calls whose parsed request is kept until their end."""
 
-_PLAIN_READERS: Mapping[str, Callable[[HttpResponse, LlmRequest], Folded | None]] = {
+_PLAIN_READERS: Mapping[str, Callable[[HttpResponse, LlmRequest], Folded]] = {
     "anthropic-messages": read_message,
     "openai-chat": read_chat,
 }
+_NOTHING = (None, None)
 _OK = 200
 _SSE_STARTS = (b"data:", b"event:")
 _NOT_READY = 202  # xAI: a deferred completion is still being written
@@ -115,7 +117,7 @@ class WireCalls:
         self._source = source
         self._providers = Providers(providers or {})
         self._open: dict[tuple[int, int], Asked] = {}
-        self._ahead: dict[tuple[int, int], Asked | LlmCall] = {}
+        self._ahead: dict[int, tuple[HttpExchange, Asked | LlmCall]] = {}
         self._max_open_calls = max_open_calls
         self._reads = Reads()
         self._unrecognised = Unrecognised(source)
@@ -159,13 +161,13 @@ class WireCalls:
             and detection.verdict is Verdict.CALL
             and detection.members is not None
         ]
-        folded = [
-            _PLAIN_READERS[each.api.name](response, each.request) for _, _, response, each in asked
-        ]
+        folded = [_plain(response, each) for _, _, response, each in asked]
+        # By identity: records of several captures may have the same place on a connection.
         self._ahead = {
-            (exchange.flow_id, exchange.index): each
-            if plain is None
-            else self._made(exchange, request, each, plain)
+            id(exchange): (
+                exchange,
+                each if plain is None else self._made(exchange, request, each, plain),
+            )
             for (exchange, request, _, each), plain in zip(asked, folded, strict=True)
         }
 
@@ -227,9 +229,8 @@ class WireCalls:
         if request is None:
             self._counters.requestless += 1
             return ()
-        key = exchange.flow_id, exchange.index
-        asked = self._open.pop(key, None) if self._open else None
-        ahead = self._ahead.pop(key, None) if self._ahead else None
+        asked = self._open.pop((exchange.flow_id, exchange.index), None) if self._open else None
+        _, ahead = self._ahead.pop(id(exchange), _NOTHING) if self._ahead else _NOTHING
         if isinstance(ahead, LlmCall):
             self._counters.calls += 1
             return (ahead,)
@@ -369,6 +370,14 @@ class WireCalls:
             if isinstance(item, dict):
                 fold.event(item, 0)
         return Folded(answer=fold.answer(), body=value)
+
+
+def _plain(response: HttpResponse, asked: Asked) -> Folded | None:
+    """Return what is folded of a plain answer, None of others."""
+    try:
+        return _PLAIN_READERS[asked.api.name](response, asked.request)
+    except NotPlainError:
+        return None
 
 
 def _body(content: bytes, flags: int) -> Json:

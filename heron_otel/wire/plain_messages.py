@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages replies whose content is one text block, read at once.
+"""Messages replies of text blocks and tool calls, read at once.
 
 Source: Anthropic API reference, Messages, and its streaming guide.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import msgspec
 
 from heron_otel.records.http import HttpResponse
-from heron_otel.records.wire import Json, LlmRequest
-from heron_otel.wire.anthropic_stream import merge_usage
+from heron_otel.records.wire import Json, LlmRequest, ToolCall
+from heron_otel.wire.anthropic_stream import MAX_BLOCKS, merge_usage
 from heron_otel.wire.api import Answer, Choice
 from heron_otel.wire.call_record import Folded
 from heron_otel.wire.json_text import join_text
-from heron_otel.wire.plain_answers import PlainEvents, decode_plain, text_times
+from heron_otel.wire.openai_messages import parse_arguments, tool_call_part
+from heron_otel.wire.plain_answers import (
+    NotPlainError,
+    PlainEvents,
+    add_times,
+    decode_plain,
+)
 from heron_otel.wire.reported_cost import note_costs
 from heron_otel.wire.usage import anthropic_usage
 
@@ -25,10 +32,17 @@ _Scalar = int | float | str | bool | None
 _Usage = dict[str, _Scalar | dict[str, _Scalar]]
 
 
-class _Block(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    type: Literal["text"]
+class _Block(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="text"):
     text: str
     citations: None = None
+
+
+class _ToolUse(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="tool_use"):
+    """The start of a tool call; its arguments follow."""
+
+    id: str
+    name: str
+    input: dict[str, None]
 
 
 class _Ending(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -40,10 +54,11 @@ class _Ending(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     container: None = None
 
 
-class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="message"):
+class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A whole message, or the beginning of one."""
 
-    content: list[_Block]
+    type: Literal["message"]
+    content: list[_Block | _ToolUse]
     id: str = ""
     role: str = ""
     model: str = ""
@@ -61,17 +76,20 @@ class _MessageStart(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="m
 
 class _BlockStart(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="content_block_start"):
     index: int
-    content_block: _Block
+    content_block: _Block | _ToolUse
 
 
-class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    type: Literal["text_delta"]
+class _TextDelta(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="text_delta"):
     text: str
+
+
+class _InputDelta(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="input_json_delta"):
+    partial_json: str
 
 
 class _BlockDelta(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="content_block_delta"):
     index: int
-    delta: _Delta
+    delta: _TextDelta | _InputDelta
 
 
 class _BlockStop(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="content_block_stop"):
@@ -98,91 +116,141 @@ _Event = (
 _MESSAGE = msgspec.json.Decoder(_Message)
 _EVENTS: PlainEvents[_Event] = PlainEvents(
     decoder=msgspec.json.Decoder(_Event),
-    member="text",
-    openings=(
-        b'"delta":{"type":"text_delta","text":"',
-        b'"delta": {"type": "text_delta", "text": "',
-    ),
+    openings={
+        "text": (
+            b'"delta":{"type":"text_delta","text":"',
+            b'"delta": {"type": "text_delta", "text": "',
+        ),
+        "partial_json": (
+            b'"delta":{"type":"input_json_delta","partial_json":"',
+            b'"delta": {"type": "input_json_delta", "partial_json": "',
+        ),
+    },
 )
 
 
-def read_message(response: HttpResponse, request: LlmRequest) -> Folded | None:
-    """Return what is folded of ``response``, or None when its answer is not plain."""
+@dataclass(slots=True)
+class _Growing:
+    """A block as it grows."""
+
+    start: _Block | _ToolUse
+    pieces: list[str]
+    stopped_at_ns: int = 0
+
+
+def read_message(response: HttpResponse, request: LlmRequest) -> Folded:
+    """Return what is folded of ``response``; raises NotPlainError."""
     if response.runs:
         return _read_stream(response)
-    for message in decode_plain(response.content, _MESSAGE):
-        if len(message.content) == 1:
-            texts = [message.content[0].text]
-            answer = _answer(message, texts, message.stop_reason, [message.usage])
-            return Folded(answer=answer)
-    return None
+    message = decode_plain(response.content, _MESSAGE)
+    blocks: list[_Growing] = []
+    for block in message.content:
+        if isinstance(block, _ToolUse):  # with its arguments, which may nest
+            raise NotPlainError
+        blocks.append(_Growing(block, [block.text]))
+    return Folded(answer=_answer(message, blocks, message.stop_reason, [message.usage]))
 
 
-def _read_stream(response: HttpResponse) -> Folded | None:
+def _read_stream(response: HttpResponse) -> Folded:
     runs = response.runs
     events = _EVENTS.read(runs)
-    start = events[0] if events else None
+    start = events[0]
     if not isinstance(start, _MessageStart) or start.message.content:
-        return None
+        raise NotPlainError
     message = start.message
     usages = [message.usage]
     reason = message.stop_reason
-    texts: list[str | None] = [None]
+    blocks: list[_Growing] = []
+    chunk_times: list[int] = []
     is_ended = False
     is_done = len(events) < len(runs)
-    pieces: list[str] = []
-    for event in events[1:]:
-        text = None
+    times = memoryview(response.event_times).cast("q")
+    before = 0
+    for event, run in zip(events, runs, strict=False):  # [DONE] is no event
+        after = before + run.count
         if isinstance(event, _BlockDelta):
-            text = event.delta.text
-            if event.index or not pieces:  # the first piece is that of the start
-                return None
-            pieces.append(text)
+            if _add_delta(blocks, event):
+                add_times(chunk_times, run, times[before:after])
         elif isinstance(event, _BlockStart):
-            text = event.content_block.text
-            if event.index or pieces:
-                return None
-            pieces.append(text)
+            if _start(blocks, event):
+                add_times(chunk_times, run, times[before:after])
+        elif isinstance(event, _BlockStop):
+            if 0 <= event.index < len(blocks):
+                blocks[event.index].stopped_at_ns = times[after - 1]
         elif isinstance(event, _MessageDelta):
             reason = event.delta.stop_reason or reason
             usages.append(event.usage)
             is_ended = True
         elif isinstance(event, _MessageStop):
             is_done = True
-        elif isinstance(event, _MessageStart):
-            return None
-        texts.append(text)
-    if not pieces:
-        return None
-    answer = _answer(message, pieces, reason, usages)
+        elif isinstance(event, _MessageStart) and before:
+            raise NotPlainError
+        before = after
+    answer = _answer(message, blocks, reason, usages)
     answer.usage_is_final = is_ended
     answer.done = is_done
-    times = text_times(runs, response.event_times, texts)
-    return Folded(answer=answer, chunk_times_ns=times, is_stream=True)
+    return Folded(answer=answer, chunk_times_ns=chunk_times, is_stream=True)
+
+
+def _start(blocks: list[_Growing], event: _BlockStart) -> bool:
+    """Begin a block; return whether it has text already."""
+    start = event.content_block
+    if event.index != len(blocks) or len(blocks) >= MAX_BLOCKS:
+        raise NotPlainError
+    if isinstance(start, _ToolUse):
+        if start.input:
+            raise NotPlainError
+        blocks.append(_Growing(start, []))
+        return False
+    blocks.append(_Growing(start, [start.text]))
+    return bool(start.text)
+
+
+def _add_delta(blocks: list[_Growing], event: _BlockDelta) -> bool:
+    """Add a piece to its block; return whether there is one."""
+    delta = event.delta
+    if not 0 <= event.index < len(blocks):
+        raise NotPlainError
+    block = blocks[event.index]
+    if isinstance(delta, _TextDelta) is not isinstance(block.start, _Block):
+        raise NotPlainError
+    piece = delta.text if isinstance(delta, _TextDelta) else delta.partial_json
+    if piece:
+        block.pieces.append(piece)
+    return bool(piece)
 
 
 def _answer(
-    message: _Message, pieces: list[str], reason: str | None, usages: list[_Usage | None]
+    message: _Message, blocks: list[_Growing], reason: str | None, usages: list[_Usage | None]
 ) -> Answer:
-    text, size = join_text(pieces)
     metadata: dict[str, Json] = {}
     held: dict[str, Json] = {}
     for usage in usages:
         if usage:
             merge_usage(held, cast(dict[str, Json], usage), metadata)
     note_costs(metadata, held)
+    choice = Choice(parts=[], text="", tool_calls=[], stop_reason=reason or None, content_bytes=0)
+    for block in blocks:
+        text, size = join_text(block.pieces)
+        if isinstance(block.start, _Block):
+            choice.parts.append({"type": "text", "content": text})
+            choice.text += text
+        else:
+            call = ToolCall(
+                id=block.start.id,
+                name=block.start.name,
+                arguments=parse_arguments(text),
+                arguments_bytes=size or len(b"{}"),
+                completed_at_ns=block.stopped_at_ns or None,
+            )
+            choice.tool_calls.append(call)
+            choice.parts.append(tool_call_part(call))
+            size = call.arguments_bytes
+        choice.content_bytes += size
     return Answer(
         id=message.id or None,
         model=message.model or None,
-        choices=[
-            Choice(
-                parts=[{"type": "text", "content": text}],  # a block without text as well
-                text=text,
-                tool_calls=[],
-                stop_reason=reason or None,
-                content_bytes=size,
-            )
-        ],
+        choices=[choice],
         usage=anthropic_usage(held) if held else None,
         understood=True,
         metadata=metadata,

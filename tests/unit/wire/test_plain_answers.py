@@ -14,6 +14,7 @@ from heron_otel.records.http import HttpExchange, HttpResponse
 from heron_otel.records.wire import LlmCall, LlmRequest
 from heron_otel.wire.call_record import Folded
 from heron_otel.wire.calls import WireCalls
+from heron_otel.wire.plain_answers import NotPlainError
 from heron_otel.wire.plain_chat import read_chat
 from heron_otel.wire.plain_messages import read_message
 from tests.support.calls import (
@@ -21,6 +22,7 @@ from tests.support.calls import (
     MESSAGES_REQUEST,
     SOURCE,
     assert_same_ahead,
+    block,
     call_of,
     chunk,
     message_end,
@@ -37,7 +39,7 @@ from tests.support.exchanges import (
     started_of,
 )
 
-Read = Callable[[HttpResponse, LlmRequest], Folded | None]
+Read = Callable[[HttpResponse, LlmRequest], Folded]
 CHAT_USAGE = {
     "prompt_tokens": 90,
     "completion_tokens": 12,
@@ -121,7 +123,11 @@ def is_plain(exchange: HttpExchange, read: Read) -> bool:
     """Return whether ``read`` takes the answer, after a look that the fold says the same."""
     request = call_of(exchange).request
     assert exchange.response is not None
-    return read(exchange.response, request) is not None
+    try:
+        read(exchange.response, request)
+    except NotPlainError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("merge", [False, True])
@@ -151,12 +157,13 @@ def test_a_plain_stream_is_read_whole() -> None:
     "extra",
     [
         {"content": "x", "reasoning_content": "Hm."},
-        tool_delta(0, "{}", id="call_1", name="tide"),
+        tool_delta(1, "{}", id="call_1", name="tide"),
+        {"tool_calls": [{"index": 0, "custom": {"name": "sh", "input": "ls"}}]},
         {"content": [{"type": "text", "text": "x"}]},
         {"content": 7},
     ],
 )
-def test_a_chunk_with_more_than_text_is_left_to_the_fold(extra: dict[str, object]) -> None:
+def test_a_chunk_with_anything_else_is_left_to_the_fold(extra: dict[str, object]) -> None:
     events = chat_events("One")
     odd = Event(data=json.dumps(chunk(extra)).encode(), at_ms=115.0)
     assert not is_plain(chat(*events[:2], odd, *events[2:]), read_chat)
@@ -190,10 +197,62 @@ def test_halves_of_events_do_not_make_one() -> None:
     assert not is_plain(messages(*events[:3], *halves, lines, *events[3:]), read_message)
 
 
-def test_blocks_beside_the_text_are_left_to_the_fold() -> None:
-    blocks = [*text_block(0, "I look."), *tool_block(1, "toolu_1", "tide", "{}")]
+def test_blocks_of_other_kinds_are_left_to_the_fold() -> None:
+    thinking = block(0, {"type": "thinking", "thinking": ""}, [])
+    for blocks in (thinking, text_block(1, "x"), text_block(0, "x")[1:]):
+        payloads = [message_start(), *blocks, *message_end("tool_use")]
+        assert not is_plain(messages(*named_events_of(payloads)), read_message)
+    odd = MESSAGE_BODY | {"content": [{"text": "Without a type."}]}
+    assert call_of(make_exchange(MESSAGES_REQUEST, odd, path="/v1/messages")).response
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_tool_calls_of_streams_are_plain(merge: bool) -> None:
+    texts = ('{"harbour":', '"Kuiv', 'astu"}')
+    blocks = [*text_block(0, "I ", "look."), *tool_block(1, "toolu_1", "tide", *texts)]
+    blocks += tool_block(2, "toolu_2", "time")
     payloads = [message_start(), *blocks, *message_end("tool_use")]
-    assert not is_plain(messages(*named_events_of(payloads)), read_message)
+    exchange = messages(*named_events_of(payloads), merge=merge)
+    assert is_plain(exchange, read_message)
+    response = call_of(exchange).response
+    assert response is not None
+    assert [call.arguments for call in response.tool_calls] == [{"harbour": "Kuivastu"}, {}]
+
+    deltas = [chunk({"content": "I "}), chunk({"content": "look."})]
+    for index, identity in enumerate(("call_1", "call_2")):
+        deltas.append(chunk(tool_delta(index, "", id=identity, name="tide")))
+        deltas += [chunk(tool_delta(index, text)) for text in texts]
+    exchange = chat(*events_of([*deltas, chunk({}, "tool_calls"), "[DONE]"]), merge=merge)
+    assert is_plain(exchange, read_chat)
+    response = call_of(exchange).response
+    assert response is not None
+    assert [call.id for call in response.tool_calls] == ["call_1", "call_2"]
+    assert [call.arguments for call in response.tool_calls] == [{"harbour": "Kuivastu"}] * 2
+
+
+def test_tool_calls_of_a_chat_body_are_plain() -> None:
+    calls = [
+        {"id": f"call_{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for n in range(2)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    exchange = make_exchange(CHAT_REQUEST, CHAT_BODY | {"choices": [choice]})
+    assert is_plain(exchange, read_chat)
+
+
+@pytest.mark.parametrize(
+    "constant",
+    [
+        {"content": "x", "tool_calls": [{"index": 0, "function": {"arguments": "1"}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "1"}}] * 2},
+    ],
+)
+def test_what_each_event_of_a_run_adds_is_added_each_time(constant: dict[str, object]) -> None:
+    text = json.dumps(chunk(constant))
+    for old, new in (('"1"', '"2"'), ('"x"', '"y"')):
+        payloads = [text, text.replace(old, new, 1), text, "[DONE]"]
+        call_of(chat(*events_of(payloads)))
 
 
 def test_a_batch_is_read_ahead_in_any_mix() -> None:
@@ -244,7 +303,16 @@ DELTA = st.fixed_dictionaries(
     optional={
         "content": st.none() | PIECE,
         "role": st.sampled_from(["assistant", None]),
-        "tool_calls": st.sampled_from([None, []]),
+        "tool_calls": st.none()
+        | st.lists(
+            st.builds(
+                lambda index, text, members: tool_delta(index, text, **members)["tool_calls"][0],  # type: ignore[index]
+                st.sampled_from([0, 0, 0, 1, 2]),
+                PIECE,
+                st.sampled_from([{}, {}, {"id": "c1", "name": "f"}, {"id": "c2"}]),
+            ),
+            max_size=2,
+        ),
         "refusal": st.sampled_from([None, "No."]),
     },
 )
@@ -268,6 +336,16 @@ def test_drawn_chunks_give_what_the_fold_gives(payloads: list[object], merge: bo
 EVENT = st.one_of(
     st.builds(lambda pieces: text_block(0, *pieces), st.lists(PIECE, max_size=3)),
     st.builds(lambda index, piece: text_block(index, piece)[1:], st.integers(0, 1), PIECE),
+    st.builds(
+        lambda index, pieces: tool_block(index, "toolu_1", "f", *pieces),
+        st.integers(-1, 2),
+        st.lists(PIECE, max_size=3),
+    ),
+    st.builds(
+        lambda index, piece: tool_block(index, "toolu_1", "f", piece)[1:],
+        st.integers(-1, 1),
+        PIECE,
+    ),
     st.just([{"type": "ping"}]),
     st.just([message_start()]),
     st.builds(
