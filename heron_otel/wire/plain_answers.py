@@ -51,37 +51,36 @@ class PlainEvents(Generic[T]):
 
         ``[DONE]`` behind the others gives none.
         """
+        lines: list[bytes] = []
         for run in runs:
-            if not self._is_plain(run):
+            line = run.parts[0]
+            if run.keys:
+                self._check(run)
+                line = b"".join((line, run.values[0], run.parts[1]))
+            # Only without lines in its data is each line an event.
+            if (run.count > 1 and not run.keys) or b"\n" in line:
                 raise NotPlainError
-        lines = [
-            run.parts[0] + run.values[0] + run.parts[1] if run.keys else run.parts[0]
-            for run in runs
-        ]
+            lines.append(line)
         if lines[-1] == _DONE:
             lines.pop()
-        text = b"\n".join(lines)
         try:
-            events = self.decoder.decode_lines(text)
+            events = self.decoder.decode_lines(b"\n".join(lines))
         except DECODE_ERRORS:
             raise NotPlainError from None
-        # The data of an event may have lines of its own.
-        if len(events) != len(lines) or text.count(b"\n") >= len(lines):
+        if not events or len(events) != len(lines):
             raise NotPlainError
         return events
 
-    def _is_plain(self, run: SseRun) -> bool:
-        """Return whether ``run`` is one event, or differs in one piece of text alone."""
-        if not run.keys:
-            return run.count == 1
+    def _check(self, run: SseRun) -> None:
+        """Raise NotPlainError unless ``run`` differs in one piece of text alone."""
         member = run.keys[0]
-        return (
-            len(run.keys) == 1
-            and run.strings == 1
-            and member in self.openings
-            and run.parts[0].endswith(self.openings[member])
-            and member.encode() not in run.parts[1]
-        )
+        if (
+            len(run.keys) > 1
+            or run.strings != 1
+            or not run.parts[0].endswith(self.openings.get(member, ()))
+            or member.encode() in run.parts[1]
+        ):
+            raise NotPlainError
 
 
 def add_times(found: list[int], run: SseRun, of_run: memoryview[int]) -> None:
