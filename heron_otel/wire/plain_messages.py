@@ -143,6 +143,8 @@ def read_message(response: HttpResponse, request: LlmRequest) -> Folded:
     if response.runs:
         return _read_stream(response)
     message = decode_plain(response.content, _MESSAGE)
+    if len(message.content) > MAX_BLOCKS:
+        raise NotPlainError
     blocks: list[_Growing] = []
     for block in message.content:
         if isinstance(block, _ToolUse):  # with its arguments, which may nest
