@@ -71,7 +71,8 @@ static inline size_t flow_key_place(const struct flow_key *key, size_t count)
 	uint64_t mixed = key->address[0][0] ^ key->address[0][1] ^ key->ends;
 
 	mixed += 3 * (key->address[1][0] ^ key->address[1][1]);
-	/* 2^64 over the golden ratio: every bit reaches the upper ones. */
+	/* Folded, every bit is in the lower half; 2^64 over the golden ratio carries it to bit 32
+	 * on. */
 	return ((mixed ^ mixed >> 32) * 0x9e3779b97f4a7c15ull) >> 32 & (count - 1);
 }
 

@@ -226,11 +226,11 @@ static void write_open(const struct sse_runs *runs, struct batch *batch)
 	batch_bin(batch, runs->lengths.data, runs->lengths.size);
 }
 
-/* What write_open() needs at most: batch_str() may double a text, a head has up to 9 bytes. */
+/* What write_open() needs at most: batch_str() may double a text, a head has up to 5 bytes. */
 static size_t open_bound(const struct sse_runs *runs)
 {
-	size_t heads = 9 + 3 * SSE_SLOTS;
-	size_t bound = 9 * heads + 2 * runs->name.size + runs->literal.size + runs->lengths.size;
+	size_t heads = 9 + 3 * runs->slots;
+	size_t bound = 5 * heads + 2 * runs->name.size + runs->literal.size + runs->lengths.size;
 
 	for (uint32_t k = 0; k < runs->slots; k++)
 		bound += 2 * runs->slot[k].key_len + runs->values[k].size;

@@ -20,6 +20,7 @@ WAIT_MS = 100  # a stop is seen this late; libpcap hands blocks over at this pac
 # Packets younger than this may still be in the kernel ring: the event clock stays behind them.
 RING_DELAY_NS = 500_000_000
 LAST_READS_S = 0.25
+MOST_READS_S = 5.0  # then: packet times never reach the stop when the clock was set back
 QUIET_FEED_NS = 1_000_000_000  # how often a quiet link still moves the clock of the analysis
 
 
@@ -114,7 +115,9 @@ class LiveCapture:
                     sink.feed(self._source, decoder.feed(batch), fed_ns)
                 # A read that began after the end found nothing more from before the stop.
                 if is_ending and (
-                    core.now_ns >= stopped_ns or core.counters()["packets_read"] == packets
+                    core.now_ns >= stopped_ns
+                    or core.counters()["packets_read"] == packets
+                    or time.monotonic() >= ends_s + MOST_READS_S
                 ):
                     break
             core.finish()
