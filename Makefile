@@ -10,7 +10,7 @@ DEMO_CASES := agents-workday anthropic-agent gemini-agent openai-chat-agent
 DEMO_CAPTURES = $(foreach case,$(DEMO_CASES),$(wildcard tests/replay/cases/$(case)/input.*))
 FUZZ_SECONDS ?= 20
 
-.PHONY: setup demo test test-setup lint format fuzz bench wheel clean
+.PHONY: setup demo test test-setup lint format fuzz search bench wheel clean
 
 setup: $(VENV)/.setup
 
@@ -44,6 +44,9 @@ format: setup
 
 fuzz: test-setup
 	$(MAKE) -C tests/fuzz/native run SECONDS=$(FUZZ_SECONDS)
+
+search: test-setup
+	$(BIN)/python -m pytest -q --hypothesis-profile=search tests/fuzz
 
 bench: setup
 	@$(BIN)/python -m benchmarks

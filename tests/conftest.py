@@ -15,3 +15,5 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("certain")
+# Other examples in each run, to look for new faults: ``make search``.
+settings.register_profile("search", settings.get_profile("certain"), derandomize=False)

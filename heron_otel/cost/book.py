@@ -31,6 +31,8 @@ from heron_otel.records.cost import PUSD, TokenRates
 
 MAX_USES = 1024
 """Uses whose tariffs are remembered; a client rarely has more than ten."""
+MAX_TARIFFS = 16_384
+"""Tariffs that are remembered, of all uses: four for each entry of a full book."""
 MAX_NAME_CHARACTERS = 256
 """Longer names are no models and are not looked up; uses with longer words are not remembered."""
 
@@ -75,11 +77,9 @@ class Price:
         of_day = moment_ns % _DAY_NS
         return first <= of_day < last if first < last else of_day >= first or of_day < last
 
-    def rates(self, words: tuple[str, ...], *, long: bool) -> TokenRates | None:
-        """Return the rates of the tiers ``words``; None when one of them has no price."""
+    def rates(self, words: tuple[str, ...], *, long: bool) -> TokenRates:
+        """Return the rates of the tiers ``words``, which all have a price."""
         entry = self.entry
-        if not entry.tiers.keys() >= set(words):
-            return None
         tiers = [entry.tiers[word] for word in words]
         context = entry.long_context if long else None
         return TokenRates(**{kind: _rate(entry, context, tiers, kind) for kind in TOKEN_KINDS})
@@ -130,7 +130,7 @@ class PriceBook:
         """Return what ``use`` can cost; the first one that is valid at the moment counts."""
         found = self._tariffs.get(use)
         if found is None:
-            found = tuple(_tariff(price, use) for price in self._prices(use))
+            found = tuple([_tariff(each, _words(each, use)) for each in self._prices(use)])
             words = msgspec.structs.astuple(use)
             if all(word is None or len(word) <= MAX_NAME_CHARACTERS for word in words):
                 if len(self._tariffs) >= MAX_USES:
@@ -213,22 +213,23 @@ def _price(entry: PriceEntry, book: str) -> Price:
     )
 
 
-def _tariff(price: Price, use: Use) -> Tariff:
-    words = _words(price, use)
-    rates = price.rates(words, long=False)
-    long = price.entry.long_context
+@lru_cache(maxsize=MAX_TARIFFS)
+def _tariff(price: Price, words: tuple[str, ...] | None) -> Tariff:
+    """Return what ``price`` is for ``words``, one object for all uses."""
+    rates = None if words is None else price.rates(words, long=False)
+    long = None if words is None else price.entry.long_context
     return Tariff(
         price=price,
         is_always=price.hours is None and price.until_ns - price.from_ns >= 2 * _ALWAYS,
-        tier=" ".join(words) or None,
+        tier=" ".join(words or ()) or None,
         rates=rates,
         long_above=_ALWAYS if long is None else long.above,
-        long_rates=rates if long is None else price.rates(words, long=True),
+        long_rates=rates if long is None else price.rates(words or (), long=True),
     )
 
 
-def _words(price: Price, use: Use) -> tuple[str, ...]:
-    """Return the tiers that choose the rates.
+def _words(price: Price, use: Use) -> tuple[str, ...] | None:
+    """Return the tiers that choose the rates; None when one of them has no price.
 
     A region without a price of its own costs what the others cost.
     """
@@ -238,7 +239,7 @@ def _words(price: Price, use: Use) -> tuple[str, ...]:
         words.append(use.speed)
     if use.region is not None and use.region in price.entry.tiers:
         words.append(use.region)
-    return tuple(words)
+    return tuple(words) if price.entry.tiers.keys() >= set(words) else None
 
 
 def _rate(

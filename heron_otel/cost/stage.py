@@ -29,7 +29,10 @@ class Costs:
     @property
     def counters(self) -> Counter[str]:
         """Return how many calls had which kind of cost."""
-        return self._others + Counter(priced=self._priced)
+        found = self._others.copy()  # in one step: another thread reads, this one may add a kind
+        if self._priced:
+            found["priced"] = self._priced
+        return found
 
     def feed(self, record: HopRecord) -> Iterable[HopRecord]:
         """Return the record, a call with its cost."""

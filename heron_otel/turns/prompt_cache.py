@@ -84,7 +84,8 @@ class BlockDigests:
         texts = [_text(block) for block in blocks[:MAX_PARTS]]
         digests = tuple(map(content_digest, texts))
         length = sum(map(len, texts))
-        if _MIN_BLOCK_LIST_BYTES <= length <= _MAX_BLOCK_LIST_BYTES:
+        is_whole = len(texts) == len(blocks)  # what is not looked at is not in ``length``
+        if is_whole and _MIN_BLOCK_LIST_BYTES <= length <= _MAX_BLOCK_LIST_BYTES:
             size = length + _BLOCK_LIST_BYTES + _PART_BYTES * len(digests)
             self._known[id(blocks)] = (digests, blocks, size)
             self.bytes_held += size

@@ -44,6 +44,7 @@ from tests.support.llm_rendering import (
 from tests.support.llm_socket import WIRE_API, LlmSocket
 from tests.support.llm_talk import LlmTalk, Session
 from tests.support.llm_talk_apis import session_of
+from tests.support.whole_frames import WholeFrames
 
 SIOCOUTQ = 0x5411  # linux/sockios.h: bytes sent that are not acknowledged
 SOCKET_TIMEOUT_S = 120.0
@@ -92,6 +93,7 @@ class Connection:
         self._buffer = b""
         self._received = self._sent = 0  # bytes
         self._heard_from = self._heard_at = 0  # where a WebSocket message may begin
+        self._frames = WholeFrames()
 
     def run(self) -> None:
         while True:
@@ -170,6 +172,7 @@ class Connection:
             reply=server.reply,
             rendered=self._events,
         )
+        self._frames.add(self._buffer)
         data, self._buffer = head + b"\r\n\r\n" + self._buffer, b""
         while True:
             spoken.received(data)
@@ -191,6 +194,7 @@ class Connection:
             reply=server.reply,
             response_id=lambda index: server.response_id(session.wire_api, index),
         )
+        self._frames.add(self._buffer)
         data, self._buffer = head + b"\r\n\r\n" + self._buffer, b""
         try:
             while talk.received(data):
@@ -203,8 +207,11 @@ class Connection:
     def _hear(self) -> bytes:
         """Return what the client of a WebSocket sends next."""
         self._heard_at = self._received
+        if self._frames.is_whole:
+            self._heard_from = self._heard_at
         self._receive()
         data, self._buffer = self._buffer, b""
+        self._frames.add(data)
         return data
 
     def _begin_message(self, entry: dict[str, Json]) -> int:

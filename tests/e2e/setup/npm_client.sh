@@ -19,7 +19,7 @@ install() {
 			exit 1
 		}
 		mkdir -p "$1"
-		npm install --prefix "$1" --no-audit --no-fund --loglevel=error "$2@$3" >&2
+		timeout -k 10 1500 npm install --prefix "$1" --no-audit --no-fund --loglevel=error "$2@$3" >&2
 	fi
 }
 

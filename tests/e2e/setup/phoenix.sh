@@ -17,7 +17,7 @@ flock 9
 if ! [ -x "$command" ] || ! [ -e "$mark" ]; then
 	rm -rf "$prefix"
 	"${PYTHON:-python3}" -m venv "$prefix" >&2
-	"$prefix/bin/python" -m pip install -q --disable-pip-version-check \
+	timeout -k 10 1500 "$prefix/bin/python" -m pip install -q --disable-pip-version-check \
 		-c "$top/tests/e2e/setup/phoenix-constraints.txt" "arize-phoenix==$version" >&2
 	touch "$mark"
 fi

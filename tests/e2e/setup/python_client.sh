@@ -21,7 +21,7 @@ flock 9
 if ! [ -x "$command" ] || ! [ -e "$mark" ]; then
 	rm -rf "$prefix"
 	"${PYTHON:-python3}" -m venv "$prefix" >&2
-	"$prefix/bin/python" -m pip install -q --disable-pip-version-check --no-compile \
+	timeout -k 10 1500 "$prefix/bin/python" -m pip install -q --disable-pip-version-check --no-compile \
 		-c "$constraints" "$@" >&2
 	touch "$mark"
 fi

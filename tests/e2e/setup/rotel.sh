@@ -20,7 +20,7 @@ if ! [ -x "$command" ] || ! grep -q "\"version\": \"$version\"" "$package/packag
 		exit 1
 	}
 	mkdir -p "$prefix"
-	npm install --prefix "$prefix" --no-audit --no-fund --loglevel=error \
+	timeout -k 10 1500 npm install --prefix "$prefix" --no-audit --no-fund --loglevel=error \
 		"@streamfold/rotel-linux-x64@$version" >&2
 fi
 printf '%s\n' "$command"
