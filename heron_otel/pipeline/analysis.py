@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 
 import msgspec
 
@@ -15,6 +14,7 @@ from heron_otel.cost.book import PriceBook
 from heron_otel.cost.stage import Costs
 from heron_otel.hops.lane import Ready
 from heron_otel.hops.stage import Hops
+from heron_otel.log import get_logger
 from heron_otel.pipeline.counters import flat
 from heron_otel.pipeline.stages import Chained, Guarded, Stage, StageFailure
 from heron_otel.records.agents import AgentRecord
@@ -28,6 +28,8 @@ from heron_otel.turns.tracker import TurnTracker
 from heron_otel.wire.calls import WireCalls
 from heron_otel.wire.estimate import CountTokens
 from heron_otel.wire.messages import MEMO_BYTES
+
+log = get_logger(__name__)
 
 
 class Analysis:
@@ -80,8 +82,10 @@ class Analysis:
         """Yield what ``records`` complete, then what times out until ``now_ns``."""
         self._lane.handed_over()
         records = list(records)
-        with suppress(Exception):  # a record that fails here fails in its turn as well
+        try:
             self._wire.read_ahead(records)
+        except Exception:  # a record that fails in its turn as well is counted there
+            log.exception("records were not read ahead")
         for record in records:
             if record.clock_before_ns > self._before_ns:
                 # The last packet before that of this record, wherever the last batch ended.

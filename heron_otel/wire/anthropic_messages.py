@@ -27,7 +27,7 @@ _OWN_MEMBERS = frozenset({"model", "messages", "stream", "tools", "system"})
 # Members that only this API has beside `messages`.
 _MARKS = ("system", "stop_sequences", "anthropic_version", "thinking", "context_management")
 
-_MERGING = MergeRules(
+MERGING = MergeRules(
     joined=frozenset({"text", "partial_json", "thinking", "signature", "content"}),
     last=frozenset({"obfuscation"}),
     exact=frozenset({"index"}),
@@ -72,7 +72,7 @@ class AnthropicMessages:
     operation = "chat"
     provider = "anthropic"
     path_suffixes: tuple[str, ...] = ("/v1/messages",)
-    merging = _MERGING
+    merging = MERGING
     finish_reasons = _FINISH_REASONS
 
     def matches(self, members: Members) -> bool:

@@ -134,7 +134,7 @@ def _decode(data: bytes, rules: MergeRules) -> Json:
 
 def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
     """Return the one event that stands for ``run``, or None when only expansion is exact."""
-    if not run.keys or not _is_literal_safe(run.parts, rules):
+    if not run.keys or not is_literal_safe(run.parts, rules):
         return None
     parts = run.parts
     pieces = [parts[0]]
@@ -154,7 +154,7 @@ def _merge(run: SseRun, rules: MergeRules) -> bytes | None:
     return b"".join(pieces)
 
 
-def _is_literal_safe(parts: tuple[bytes, ...], rules: MergeRules) -> bool:
+def is_literal_safe(parts: tuple[bytes, ...], rules: MergeRules) -> bool:
     """Return whether the literal text of a run adds nothing that counts per event."""
     literal = b'"'.join(parts)  # as if every slot were an empty string
     if rules.required not in literal:

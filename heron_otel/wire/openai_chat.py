@@ -37,7 +37,7 @@ _PARAMETERS: Mapping[str, Parameter] = {
 }
 _OWN_MEMBERS = frozenset({"model", "messages", "stream", "tools", "functions"})
 
-_MERGING = MergeRules(
+MERGING = MergeRules(
     joined=frozenset(
         {
             "content",
@@ -103,7 +103,7 @@ class OpenAiChat:
     provider = "openai"
     # Mistral's agents take the same body with an ``agent_id`` in place of the model.
     path_suffixes: tuple[str, ...] = ("/chat/completions", "/agents/completions")
-    merging = _MERGING
+    merging = MERGING
     finish_reasons = _FINISH_REASONS
 
     def matches(self, members: Members) -> bool:

@@ -217,7 +217,8 @@ class ChatFold:
         sources = _sources(answer.metadata, self._usage)
         if sources is not None:
             answer.metadata[SOURCES] = sources
-        if answer.provider is None and "prompt_cache_hit_tokens" in self._usage:
+        is_ollama = answer.metadata.get("system_fingerprint") == "fp_ollama"
+        if answer.provider is None and not is_ollama and "prompt_cache_hit_tokens" in self._usage:
             answer.provider = "deepseek"
         end_answer(answer, expects_usage=self._expects_usage)
         return answer

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from heron_otel.records.http import SseRun
+from heron_otel.wire.api import MergeRules
+from heron_otel.wire.events import is_literal_safe
 from heron_otel.wire.json_text import DECODE_ERRORS
 
 T = TypeVar("T")
@@ -40,11 +42,13 @@ def decode_plain(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 class PlainEvents(Generic[T]):
     """Reads streams whose events fit ``decoder``; only pieces of text may differ in a run.
 
+    A run that ``rules`` take apart is left to the fold: it reads each of its events.
     ``openings`` has, by the member that holds such a piece, what may stand in front of it.
     """
 
     decoder: msgspec.json.Decoder[T]  # of one event
     openings: Mapping[str, tuple[bytes, ...]]  # each ends with the quote of the piece
+    rules: MergeRules
 
     def read(self, runs: tuple[SseRun, ...]) -> list[T]:
         """Return an event for each of ``runs``, with the pieces of all of it; raises NotPlainError.
@@ -57,12 +61,16 @@ class PlainEvents(Generic[T]):
             if run.keys:
                 self._check(run)
                 line = b"".join((line, run.values[0], run.parts[1]))
-            # Only without lines in its data is each line an event.
-            if (run.count > 1 and not run.keys) or b"\n" in line:
+            elif run.count > 1:
                 raise NotPlainError
             lines.append(line)
         if lines[-1] == _DONE:
             lines.pop()
+        # Within JSON no `}` stands before a line break and `{`: such lines share no value, and as
+        # many values as lines are one on each.
+        for line in lines:
+            if line[:1] != b"{" or line[-1:] != b"}" or b"\n" in line:
+                raise NotPlainError
         try:
             events = self.decoder.decode_lines(b"\n".join(lines))
         except DECODE_ERRORS:
@@ -73,12 +81,17 @@ class PlainEvents(Generic[T]):
 
     def _check(self, run: SseRun) -> None:
         """Raise NotPlainError unless ``run`` differs in one piece of text alone."""
-        member = run.keys[0]
+        member, values = run.keys[0], run.values[0]
         if (
             len(run.keys) > 1
             or run.strings != 1
             or not run.parts[0].endswith(self.openings.get(member, ()))
             or member.encode() in run.parts[1]
+            # A character may be cut between two pieces: then the fold says whether they are joined.
+            or (
+                (b"\\u" in values or not values.isascii())
+                and not is_literal_safe(run.parts, self.rules)
+            )
         ):
             raise NotPlainError
 

@@ -16,7 +16,7 @@ from heron_otel.records.wire import LlmRequest, Usage
 from heron_otel.wire.api import Answer, Choice, text_choice
 from heron_otel.wire.call_record import Folded
 from heron_otel.wire.json_text import join_text
-from heron_otel.wire.openai_chat import expects_usage
+from heron_otel.wire.openai_chat import MERGING, expects_usage
 from heron_otel.wire.openai_chat_stream import MAX_TOOL_CALLS, end_answer
 from heron_otel.wire.openai_messages import tool_call, tool_call_part
 from heron_otel.wire.plain_answers import (
@@ -103,6 +103,7 @@ _NO_OUTPUT_DETAILS = _OutputDetails()
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _EVENTS = PlainEvents(
     decoder=_CHUNK,
+    rules=MERGING,
     openings={
         "content": (
             b'"delta":{"content":"',
@@ -187,6 +188,8 @@ class _PlainChoice:
         # What is equal in all events of a run is added by each of them, and here only once.
         if keys and (tools if keys[0] == "content" else text or not tools or len(tools) > 1):
             raise NotPlainError
+        if keys and tools and tools[0].id and tools[0].index is None:  # each event has a call
+            raise NotPlainError
         if text:
             self._pieces.append(text)
         if not tools:
@@ -202,8 +205,8 @@ class _PlainChoice:
         if index is None:
             index = len(calls) if tool.id or not calls else len(calls) - 1
         if index == len(calls) < MAX_TOOL_CALLS:
-            calls.append(_Call(id=tool.id))
-        elif index != len(calls) - 1:
+            calls.append(_Call(id=tool.id or None))
+        elif not calls or index != len(calls) - 1:
             raise NotPlainError
         call = calls[-1]
         if tool.id:

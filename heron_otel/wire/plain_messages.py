@@ -13,6 +13,7 @@ import msgspec
 
 from heron_otel.records.http import HttpResponse
 from heron_otel.records.wire import Json, LlmRequest, ToolCall
+from heron_otel.wire.anthropic_messages import MERGING
 from heron_otel.wire.anthropic_stream import MAX_BLOCKS, merge_usage
 from heron_otel.wire.api import Answer, Choice
 from heron_otel.wire.call_record import Folded
@@ -116,6 +117,7 @@ _Event = (
 _MESSAGE = msgspec.json.Decoder(_Message)
 _EVENTS: PlainEvents[_Event] = PlainEvents(
     decoder=msgspec.json.Decoder(_Event),
+    rules=MERGING,
     openings={
         "text": (
             b'"delta":{"type":"text_delta","text":"',
@@ -231,17 +233,19 @@ def _answer(
         if usage:
             merge_usage(held, cast(dict[str, Json], usage), metadata)
     note_costs(metadata, held)
+    texts: list[str] = []
     choice = Choice(parts=[], text="", tool_calls=[], stop_reason=reason or None, content_bytes=0)
     for block in blocks:
         text, size = join_text(block.pieces)
         if isinstance(block.start, _Block):
             choice.parts.append({"type": "text", "content": text})
-            choice.text += text
+            texts.append(text)
         else:
+            arguments = parse_arguments(text)
             call = ToolCall(
                 id=block.start.id,
                 name=block.start.name,
-                arguments=parse_arguments(text),
+                arguments={} if arguments is None or arguments == "" else arguments,
                 arguments_bytes=size or len(b"{}"),
                 completed_at_ns=block.stopped_at_ns or None,
             )
@@ -249,6 +253,7 @@ def _answer(
             choice.parts.append(tool_call_part(call))
             size = call.arguments_bytes
         choice.content_bytes += size
+    choice.text = "".join(texts)
     return Answer(
         id=message.id or None,
         model=message.model or None,

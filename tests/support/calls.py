@@ -37,10 +37,12 @@ def call_of(exchange: HttpExchange, wire: WireCalls | None = None) -> LlmCall:
 
 def assert_same_ahead(exchange: HttpExchange, call: LlmCall) -> None:
     """Raise AssertionError when reading ``exchange`` ahead gives another call than ``call``."""
-    wire = WireCalls(SOURCE)
+    wire, plain = WireCalls(SOURCE), WireCalls(SOURCE)
     wire.read_ahead([exchange])
     (ahead,) = wire.feed(exchange)
     assert isinstance(ahead, LlmCall)
+    assert len([*plain.feed(exchange)]) == 1
+    assert wire.counters == plain.counters
     for name in LlmCall.__struct_fields__:
         if name != "request":
             assert getattr(ahead, name) == getattr(call, name), name

@@ -9,9 +9,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from heron_otel.records.http import HttpExchange, HttpResponse
 from heron_otel.records.wire import LlmCall, LlmRequest
+from heron_otel.wire import calls
+from heron_otel.wire.anthropic_stream import MAX_BLOCKS
 from heron_otel.wire.call_record import Folded
 from heron_otel.wire.calls import WireCalls
 from heron_otel.wire.plain_answers import NotPlainError
@@ -255,17 +258,17 @@ def test_what_each_event_of_a_run_adds_is_added_each_time(constant: dict[str, ob
         call_of(chat(*events_of(payloads)))
 
 
-def test_a_batch_is_read_ahead_in_any_mix() -> None:
+def test_a_batch_is_read_ahead_in_any_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     mixed = [
         chat(*chat_events(*PIECES)),
-        make_exchange(CHAT_REQUEST, {"error": {"message": "Slow."}}, status=429, flow_id=2),
         make_exchange({"q": 1}, {"hits": []}, path="/search", flow_id=3),
-        make_exchange(CHAT_REQUEST, answered=False, flow_id=4),
         make_exchange(MESSAGES_REQUEST, MESSAGE_BODY, path="/v1/messages", flow_id=5),
     ]
     plain, ahead = WireCalls(SOURCE), WireCalls(SOURCE)
     expected = [record for each in mixed for record in plain.feed(each)]
     ahead.read_ahead(mixed)
+    monkeypatch.setattr(calls, "fold_runs", None)  # what is plain was read before
+    monkeypatch.setattr(calls, "detect", None)
     found = [record for each in mixed for record in ahead.feed(each)]
     assert [each.key for each in found if isinstance(each, LlmCall)] == [
         each.key for each in expected if isinstance(each, LlmCall)
@@ -284,6 +287,59 @@ def test_an_announced_call_is_read_ahead_as_well() -> None:
     (again,) = wire.feed(exchange)
     assert isinstance(again, LlmCall)
     assert again.response == ended.response  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("index", [-1, 0, 1])
+def test_first_tool_calls_with_any_index_and_no_id_say_what_the_fold_says(index: int) -> None:
+    call_of(chat(*events_of([chunk(tool_delta(index, "{}", id="", name="f")), "[DONE]"])))
+
+
+@pytest.mark.parametrize("kind", ["message", "chat.completion.chunk"])
+def test_events_of_a_run_with_an_id_and_no_index_are_calls_as_the_fold_counts(kind: str) -> None:
+    function = {"arguments": "1"}
+    text = json.dumps(chunk({"tool_calls": [{"id": "c", "function": function}]}, object=kind))
+    payloads = [text.replace('"1"', f'"{n}"') for n in range(3)]
+    call_of(chat(*events_of(payloads)))
+
+
+@pytest.mark.parametrize("arguments", ["null", '""', " ", "0", "{"])
+def test_arguments_that_are_no_object_are_those_of_the_fold(arguments: str) -> None:
+    payloads = [message_start(), *tool_block(0, "toolu_1", "f", arguments), *message_end()]
+    call_of(messages(*named_events_of(payloads)))
+
+
+def test_blocks_of_a_body_have_a_limit() -> None:
+    blocks = [{"type": "text", "text": "x"}] * (MAX_BLOCKS + 1)
+    body = MESSAGE_BODY | {"content": blocks}
+    exchange = make_exchange(MESSAGES_REQUEST, body, path="/v1/messages")
+    assert not is_plain(exchange, read_message)
+
+
+def test_halves_and_two_events_in_one_line_do_not_make_as_many_as_there_are() -> None:
+    two = '{"choices":[]}{"choices":[]}'
+    half = '{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"lost"}}]'
+    for odd in ([half, "}", two], [two, ""], [two, " "]):
+        assert not is_plain(chat(*events_of([chunk({"content": "a"}), *odd])), read_chat)
+
+
+@pytest.mark.parametrize("last", ['"annotations":[]', '"role":"assistant"'])
+def test_a_character_that_is_cut_between_pieces_is_joined_where_the_fold_joins(last: str) -> None:
+    text = '{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"%s",' + last + "}}]}"
+    call_of(chat(*events_of([text % piece for piece in ("a", "\\u26", "93", "b")])))
+
+
+def test_a_body_over_the_limit_is_left_to_the_fold() -> None:
+    exchange = make_exchange(CHAT_REQUEST, CHAT_BODY)
+    assert exchange.response is not None
+    tail = b'\n{"id":"chatcmpl-2"}'
+    size = exchange.response.content_bytes + len(tail)
+    cut = replace(exchange.response, content_tail=tail, content_bytes=size, flags=1)
+    call_of(replace(exchange, response=cut))
+
+
+def test_an_answer_of_another_operation_is_no_message() -> None:
+    batch = {"requests": [{"custom_id": "a", "params": MESSAGES_REQUEST}]}
+    call_of(make_exchange(batch, MESSAGE_BODY, path="/v1/messages/batches"))
 
 
 PIECE = st.text(alphabet=st.sampled_from('abé⚓😀"\\\n\u2028{}[],:'), max_size=6)
