@@ -268,14 +268,8 @@ def server_facts(response: HttpResponse, metadata: Mapping[str, Json]) -> Server
         request_id=ranks[min(ranks)] if ranks else None,
         service_tier=tier,
         rate_limits=limits,
-        retry_after_s=times.get("retry_after_s"),
-        processing_s=times.get("processing_s"),
-        upstream_s=times.get("upstream_s"),
-        queue_s=times.get("queue_s"),
-        load_s=times.get("load_s"),
-        prompt_s=times.get("prompt_s"),
-        generation_s=times.get("generation_s"),
         cost_pusd=cost,
+        **times,  # by the names of the fields
     )
 
 
