@@ -23,6 +23,7 @@ from heron_otel.wire.json_text import DECODE_ERRORS
 T = TypeVar("T")
 
 _DONE = b"[DONE]"
+_OPENING, _CLOSING = b"{}"
 _NO_BYTES = b"\0\0\0\0"  # a length of zero; lengths from 256 on may hold it as well
 
 
@@ -56,21 +57,18 @@ class PlainEvents(Generic[T]):
         ``[DONE]`` behind the others gives none.
         """
         lines: list[bytes] = []
-        for run in runs:
+        for run in runs[:-1] if runs[-1].parts[0] == _DONE else runs:
             line = run.parts[0]
             if run.keys:
                 self._check(run)
                 line = b"".join((line, run.values[0], run.parts[1]))
             elif run.count > 1:
                 raise NotPlainError
-            lines.append(line)
-        if lines[-1] == _DONE:
-            lines.pop()
-        # Within JSON no `}` stands before a line break and `{`: such lines share no value, and as
-        # many values as lines are one on each.
-        for line in lines:
-            if line[:1] != b"{" or line[-1:] != b"}" or b"\n" in line:
+            # Within JSON no `}` stands before a line break and `{`: such lines share no value, and
+            # as many values as lines are one on each.
+            if not line or line[0] != _OPENING or line[-1] != _CLOSING or b"\n" in line:
                 raise NotPlainError
+            lines.append(line)
         try:
             events = self.decoder.decode_lines(b"\n".join(lines))
         except DECODE_ERRORS:
