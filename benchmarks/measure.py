@@ -6,6 +6,7 @@
 ``core``       file to batches: read, decode, reassemble, frame, split, pair (C only)
 ``exchanges``  and one ``msgspec`` decode a batch: HTTP exchanges
 ``records``    and the wire stage: one ``LlmCall`` and one JSON line for each call
+``priced``     and the cost stage, with the built-in price book
 ``spans``      and agents, turns and spans, as JSON lines with content
 """
 
@@ -19,10 +20,12 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from heron_otel.cost.stage import Costs
 from heron_otel.http.exchanges import HttpDecoder
 from heron_otel.native import CaptureReader, Core
 from heron_otel.pipeline.analysis import Analysis
 from heron_otel.pipeline.garbage import tune_garbage_collector
+from heron_otel.pipeline.price_book import default_book
 from heron_otel.records.http import HttpRecord
 from heron_otel.records.wire import LlmCall
 from heron_otel.telemetry.json_lines import json_line
@@ -77,6 +80,7 @@ class Counted:
         self._sink = sink
         self._decoder = HttpDecoder()
         self._wire = WireCalls("bench")
+        self._costs = Costs(default_book())
         self._analysis = Analysis("bench", TurnLimits(), lambda stage, error: None)
         self._spans = Spans(SpansConfig())
         self._encoder = msgspec.json.Encoder()
@@ -84,6 +88,7 @@ class Counted:
             "core": lambda batch, now_ns: None,
             "exchanges": self._exchanges,
             "records": self._records,
+            "priced": self._priced,
             "spans": self._turns,
         }[stage]
 
@@ -91,14 +96,23 @@ class Counted:
         self.calls += len(self._decoder.feed(batch))
 
     def _records(self, batch: bytes, now_ns: int) -> None:
+        self._lines(self._calls(batch))
+
+    def _priced(self, batch: bytes, now_ns: int) -> None:
+        calls = [record for call in self._calls(batch) for record in self._costs.feed(call)]
+        self._lines([call for call in calls if isinstance(call, LlmCall)])
+
+    def _calls(self, batch: bytes) -> list[LlmCall]:
         records = self._decoder.feed(batch)
         self._wire.read_ahead(records)
-        calls = [
+        return [
             call
             for record in records
             for call in self._wire.feed(record)
             if isinstance(call, LlmCall)
         ]
+
+    def _lines(self, calls: list[LlmCall]) -> None:
         lines = [self._encoder.encode(call_line(call)) for call in calls]
         self.calls += len(lines)
         os.write(self._sink, b"\n".join(lines))

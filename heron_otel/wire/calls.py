@@ -188,11 +188,14 @@ class WireCalls:
         """Return the calls that ``record`` is or completes."""
         match record:
             case HttpExchange():
+                _, ahead = self._ahead.pop(id(record), _NOTHING) if self._ahead else _NOTHING
+                if isinstance(ahead, LlmCall):
+                    return (self._finished_ahead(record, ahead),)
                 if record.end == _UPGRADED:
                     given_up = self._sockets.open(record)
                     if given_up is not None:
                         return self._counted(given_up)
-                return self._finished(record)
+                return self._finished(record, ahead)
             case HttpExchangeStarted():
                 return self._announced(record)
             case WebSocketMessages():
@@ -237,23 +240,26 @@ class WireCalls:
         self._counters.started += 1
         return (started_call(record, record.request, asked, source=self._source),)
 
-    def _finished(self, exchange: HttpExchange) -> Sequence[LlmCall | McpCall]:
+    def _finished_ahead(self, exchange: HttpExchange, call: LlmCall) -> LlmCall:
+        self._counters.calls += 1
+        if self._open:
+            asked = self._open.pop((exchange.flow_id, exchange.index), None)
+            if asked is not None:  # whose messages may have been made
+                return msgspec.structs.replace(call, request=asked.request)
+        return call
+
+    def _finished(
+        self, exchange: HttpExchange, ahead: Detection | Asked | None
+    ) -> Sequence[LlmCall | McpCall]:
         request = exchange.request
         if request is None:
             self._counters.requestless += 1
             return ()
         asked = self._open.pop((exchange.flow_id, exchange.index), None) if self._open else None
-        _, ahead = self._ahead.pop(id(exchange), _NOTHING) if self._ahead else _NOTHING
-        if isinstance(ahead, LlmCall):
-            self._counters.calls += 1
-            if asked is not None:  # whose messages may have been made
-                ahead = msgspec.structs.replace(ahead, request=asked.request)
-            return (ahead,)
         if asked is None and isinstance(ahead, Asked):
             asked = ahead
         if asked is None:
-            detected = ahead if isinstance(ahead, Detection) else None
-            found = self._ask(exchange, request, detected)
+            found = self._ask(exchange, request, ahead if isinstance(ahead, Detection) else None)
             if isinstance(found, Detection):
                 refused = self._sockets.refused(exchange, request)
                 if refused is None:
