@@ -50,7 +50,8 @@ def _clean_parameter(match: re.Match[str]) -> str:
 def clean_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
     """Return ``fields`` (name, value, name, value, ...) with clean URLs in ``URL_FIELDS``."""
     # Spelled out: a loop here costs a fifth of decoding a small exchange.
-    if "referer" not in fields and "location" not in fields and "content-location" not in fields:
+    names = fields[::2]
+    if "referer" not in names and "location" not in names and "content-location" not in names:
         return fields
     return tuple(
         clean_url(text) if index % 2 and fields[index - 1] in URL_FIELDS else text

@@ -7,14 +7,14 @@ Source: Anthropic API reference, Messages, and its streaming guide.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 
 from heron_otel.records.http import HttpResponse
-from heron_otel.records.wire import Json, LlmRequest, ToolCall
+from heron_otel.records.wire import Json, LlmRequest, ToolCall, Usage
 from heron_otel.wire.anthropic_messages import MERGING
-from heron_otel.wire.anthropic_stream import MAX_BLOCKS, merge_usage
+from heron_otel.wire.anthropic_stream import MAX_BLOCKS
 from heron_otel.wire.api import Answer, Choice
 from heron_otel.wire.call_record import Folded
 from heron_otel.wire.json_text import join_text
@@ -25,12 +25,26 @@ from heron_otel.wire.plain_answers import (
     add_times,
     decode_plain,
 )
-from heron_otel.wire.reported_cost import note_costs
-from heron_otel.wire.usage import anthropic_usage
 
-_Scalar = int | float | str | bool | None
-# What nests deeper is left to the fold, which looks for the depth of what it reads.
-_Usage = dict[str, _Scalar | dict[str, _Scalar]]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+
+
+class _Written(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """Tokens written to the cache, by how long it keeps them."""
+
+    ephemeral_5m_input_tokens: _Count
+    ephemeral_1h_input_tokens: _Count
+
+
+class _Usage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    input_tokens: _Count | None = None
+    cache_creation_input_tokens: _Count | None = None
+    cache_read_input_tokens: _Count | None = None
+    cache_creation: _Written | None = None
+    output_tokens: _Count | None = None
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    server_tool_use: None = None
 
 
 class _Block(msgspec.Struct, forbid_unknown_fields=True, gc=False, tag="text"):
@@ -228,11 +242,6 @@ def _answer(
     message: _Message, blocks: list[_Growing], reason: str | None, usages: list[_Usage | None]
 ) -> Answer:
     metadata: dict[str, Json] = {}
-    held: dict[str, Json] = {}
-    for usage in usages:
-        if usage:
-            merge_usage(held, cast(dict[str, Json], usage), metadata)
-    note_costs(metadata, held)
     texts: list[str] = []
     choice = Choice(parts=[], text="", tool_calls=[], stop_reason=reason or None, content_bytes=0)
     for block in blocks:
@@ -258,7 +267,47 @@ def _answer(
         id=message.id or None,
         model=message.model or None,
         choices=[choice],
-        usage=anthropic_usage(held) if held else None,
+        usage=_usage(usages, metadata),
         understood=True,
         metadata=metadata,
+    )
+
+
+def _usage(usages: list[_Usage | None], metadata: dict[str, Json]) -> Usage | None:
+    """Return the usage that later counts complete; what chooses a price goes into ``metadata``.
+
+    A later zero of input means "not counted here", as in ``merge_usage``.
+    """
+    uncached = read = write = output = None
+    written: _Written | None = None
+    for usage in usages:
+        if usage is None:
+            continue
+        if usage.input_tokens or uncached is None:
+            uncached = usage.input_tokens
+        if usage.cache_read_input_tokens or read is None:
+            read = usage.cache_read_input_tokens
+        if usage.cache_creation_input_tokens or write is None:
+            write = usage.cache_creation_input_tokens
+        if usage.output_tokens is not None:
+            output = usage.output_tokens
+        written = usage.cache_creation or written
+        if usage.service_tier is not None:
+            metadata["service_tier"] = usage.service_tier
+        if usage.inference_geo is not None:
+            metadata["inference_geo"] = usage.inference_geo
+    if uncached is None and output is None:
+        return None
+    hour = None
+    if written is not None:
+        hour = written.ephemeral_1h_input_tokens
+        if write is None:
+            write = written.ephemeral_5m_input_tokens + hour
+        hour = min(hour, write)
+    return Usage(
+        input_tokens=None if uncached is None else uncached + (read or 0) + (write or 0),
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+        cache_write_1h_tokens=hour,
     )
