@@ -71,6 +71,8 @@ class WireCounters:
     """What the stage saw, as plain counts; names are those of the self-metrics."""
 
     calls: int = 0
+    read_ahead: int = 0
+    """Calls with a plain answer, which was read with the whole batch."""
     started: int = 0
     recognised: dict[str, int] = field(default_factory=dict)
     """Operations that are known and not parsed, by ``api/operation``."""
@@ -241,7 +243,9 @@ class WireCalls:
         return (started_call(record, record.request, asked, source=self._source),)
 
     def _finished_ahead(self, exchange: HttpExchange, call: LlmCall) -> LlmCall:
+        """Return the call that was read ahead, with the request of its announcement if any."""
         self._counters.calls += 1
+        self._counters.read_ahead += 1
         if self._open:
             asked = self._open.pop((exchange.flow_id, exchange.index), None)
             if asked is not None:  # whose messages may have been made

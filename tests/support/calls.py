@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from heron_otel.records.http import HttpExchange
 from heron_otel.records.wire import LlmCall, LlmRequest
@@ -42,7 +43,7 @@ def assert_same_ahead(exchange: HttpExchange, call: LlmCall) -> None:
     (ahead,) = wire.feed(exchange)
     assert isinstance(ahead, LlmCall)
     assert len([*plain.feed(exchange)]) == 1
-    assert wire.counters == plain.counters
+    assert replace(wire.counters, read_ahead=0) == plain.counters
     for name in LlmCall.__struct_fields__:
         if name != "request":
             assert getattr(ahead, name) == getattr(call, name), name

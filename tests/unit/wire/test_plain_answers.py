@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 
@@ -13,7 +14,6 @@ from msgspec.structs import replace
 
 from heron_otel.records.http import HttpExchange, HttpResponse
 from heron_otel.records.wire import LlmCall, LlmRequest
-from heron_otel.wire import calls
 from heron_otel.wire.anthropic_stream import MAX_BLOCKS
 from heron_otel.wire.call_record import Folded
 from heron_otel.wire.calls import WireCalls
@@ -258,22 +258,23 @@ def test_what_each_event_of_a_run_adds_is_added_each_time(constant: dict[str, ob
         call_of(chat(*events_of(payloads)))
 
 
-def test_a_batch_is_read_ahead_in_any_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_read_ahead_in_any_mix() -> None:
     mixed = [
         chat(*chat_events(*PIECES)),
+        make_exchange(CHAT_REQUEST, {"error": {"message": "Slow."}}, status=429, flow_id=2),
+        make_exchange(CHAT_REQUEST, answered=False, flow_id=4),
         make_exchange({"q": 1}, {"hits": []}, path="/search", flow_id=3),
         make_exchange(MESSAGES_REQUEST, MESSAGE_BODY, path="/v1/messages", flow_id=5),
     ]
     plain, ahead = WireCalls(SOURCE), WireCalls(SOURCE)
     expected = [record for each in mixed for record in plain.feed(each)]
     ahead.read_ahead(mixed)
-    monkeypatch.setattr(calls, "fold_runs", None)  # what is plain was read before
-    monkeypatch.setattr(calls, "detect", None)
     found = [record for each in mixed for record in ahead.feed(each)]
     assert [each.key for each in found if isinstance(each, LlmCall)] == [
         each.key for each in expected if isinstance(each, LlmCall)
     ]
-    assert ahead.counters == plain.counters
+    assert (plain.counters.read_ahead, ahead.counters.read_ahead) == (0, 2)
+    assert dataclasses.replace(ahead.counters, read_ahead=0) == plain.counters
 
 
 def test_an_announced_call_is_read_ahead_as_well() -> None:
@@ -282,6 +283,7 @@ def test_an_announced_call_is_read_ahead_as_well() -> None:
     records = [started_of(exchange), exchange]
     wire.read_ahead(records)
     started, ended = (record for each in records for record in wire.feed(each))
+    assert wire.counters.read_ahead == 1
     assert started.key == ended.key  # type: ignore[union-attr]
     wire.read_ahead([])
     (again,) = wire.feed(exchange)
