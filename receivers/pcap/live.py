@@ -19,8 +19,10 @@ from heron_otel.receivers.pcap.limits import new_core
 WAIT_MS = 100  # a stop is seen this late; libpcap hands blocks over at this pace
 # Packets younger than this may still be in the kernel ring: the event clock stays behind them.
 RING_DELAY_NS = 500_000_000
-LAST_READS_S = 0.25
-MOST_READS_S = 5.0  # then: packet times never reach the stop when the clock was set back
+LAST_READS_S = 0.25  # after a stop, until what came before it is out of the ring
+# On a link that never rests the reads go on until packets are as late as the stop; this long at
+# most, since they never are when the clock was set back.
+MOST_READS_S = 5.0
 QUIET_FEED_NS = 1_000_000_000  # how often a quiet link still moves the clock of the analysis
 
 
